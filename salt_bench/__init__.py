@@ -1,0 +1,1 @@
+"""Salt-bench: evaluation and ablations for few-step video diffusion."""

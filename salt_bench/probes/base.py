@@ -1,0 +1,28 @@
+"""What a probe is: a steppable sampler in, named numbers per prompt out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from salt_bench.types import Arm, Log, Output, Prompt
+
+
+class Probe(ABC):
+    """Measures how a model moves, not what it draws: it takes the arm, since it may need the model under several grids."""
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def outputs(self) -> Mapping[str, Output]: ...
+
+    @abstractmethod
+    def __call__(
+        self, arm: Arm, train_seed: int, workdir: Any, prompts: Sequence[Prompt], sample_seed: int, log: Log
+    ) -> Iterator[tuple[Prompt, dict[str, float | None]]]:
+        """One mapping of part → value for every prompt that the probe uses (it may use fewer than it is given)."""
+
+    def protocol(self) -> dict[str, Any]:
+        return {"probe": self.name}

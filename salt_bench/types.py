@@ -1,0 +1,195 @@
+"""The nouns of the project. Everything else is a function between them.
+
+Frames are uint8 (T, H, W, C) at this border, and float (T, C, H, W) in [0, 1] inside a judge; times are seconds; NFE counts
+network evaluations. This module needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+Log = Callable[[str, float], None]
+"""How long work reports itself: a stage ("train", "sample", "judge", …) and the part of it that is done, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One thing to ask a model for. `id` is for ever, and is never the file name of a video."""
+
+    id: str
+    text: str
+    world: str
+    factors: Mapping[str, str] = field(default_factory=dict)
+    tags: frozenset[str] = frozenset()
+
+
+class Clip(Protocol):
+    """A video, read lazily: ten minutes of 720p must not be one array."""
+
+    @property
+    def prompt(self) -> Prompt: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def nfe(self) -> int: ...
+    def blocks(self) -> Iterator[np.ndarray]:
+        """uint8 (t, H, W, C), in order; together they are the whole video."""
+    def frames(self, index: Sequence[int] | None = None) -> np.ndarray:
+        """uint8 (len(index), H, W, C); all frames where `index` is None."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayClip:
+    """A clip that lives in memory: `pixels` is uint8 (T, H, W, C)."""
+
+    prompt: Prompt
+    seed: int
+    pixels: np.ndarray
+    fps: float = 8.0
+    nfe: int = 0
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4:
+            raise ValueError(f"a clip is uint8 (T, H, W, C), got {self.pixels.dtype} {self.pixels.shape}")
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        yield self.pixels
+
+    def frames(self, index: Sequence[int] | None = None) -> np.ndarray:
+        return self.pixels if index is None else self.pixels[np.asarray(index, dtype=int)]
+
+
+class Sampler(Protocol):
+    """Prompts to clips, in the order of the prompts; the same clip whatever the batch and the order."""
+
+    def __call__(self, prompts: Sequence[Prompt], seed: int) -> Iterator[Clip]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Where a batch of videos stands on its way from noise to clip: `x` (B, C, F, H, W) at noise level `sigma` in [0, 1].
+
+    `chunk` counts the finished chunks of an autoregressive model; `context` is whatever its network needs besides x
+    (prompt embedding, frozen cache) and is opaque to the bench.
+    """
+
+    x: torch.Tensor
+    sigma: float
+    chunk: int = 0
+    context: Any = None
+
+
+@runtime_checkable
+class Steppable(Protocol):
+    """A sampler that a probe can stop, branch and decode. All methods work on a batch of prompts."""
+
+    grid: tuple[float, ...]
+    """The noise levels σ at which the network is evaluated, falling from 1; the final 0 is not listed."""
+
+    def __call__(self, prompts: Sequence[Prompt], seed: int) -> Iterator[Clip]: ...
+    def path(self, prompts: Sequence[Prompt], seed: int) -> Iterator[State]:
+        """The states at every point of `grid`, then the final one at σ = 0 (for each chunk)."""
+    def move(self, state: State, start: float, end: float) -> State:
+        """Ψ^{start→end}: one deterministic Euler step on the model's own velocity. Pure."""
+    def decode(self, state: State) -> np.ndarray:
+        """uint8 (B, T, H, W, C)."""
+
+
+class Arm(Protocol):
+    """Anything that makes a sampler for a training seed: a recipe, a checkpoint, a pipeline, a folder of videos, the truth."""
+
+    def prepare(self, seed: int, workdir: Path, log: Log) -> bool:
+        """Does what must happen once before sampling (training); True if it did work, False if everything was there.
+
+        Killed at any moment and called again, it ends in the same bytes."""
+    def sampler(self, seed: int, workdir: Path) -> Sampler: ...
+    def at(self, grid: tuple[float, ...]) -> Arm:
+        """The same model under another grid of noise levels; the checkpoint is shared."""
+    def identity(self, seed: int) -> Mapping[str, Any]:
+        """JSON that says what `prepare` makes for this seed: equal identities share a checkpoint. The grid is not part of it."""
+    def evidence(self, seed: int, workdir: Path) -> str:
+        """A digest of what the sampler is made from (checkpoint bytes), or "" where it is not there. A measurement is reused
+        only while the evidence that it was made on is still in the work folder."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One number that a judge gives. `better`: +1 more is better, -1 less is better, 0 neither. `margin`: the smallest loss
+    that matters, in `unit`; relative (a share of the baseline's value) where `relative` is set."""
+
+    unit: str
+    better: int
+    margin: float | None = None
+    relative: bool = False
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One judged thing: what `judge` said of one clip, or (prompt None) of a whole set. `values` maps a part to a number,
+    or to None where it could not be judged; then `note` says why. `weight` counts in frame-weighted means."""
+
+    arm: str
+    setting: str
+    train_seed: int
+    prompt: str | None
+    sample_seed: int
+    judge: str
+    values: Mapping[str, float | None]
+    weight: float = 1.0
+    note: str = ""
+
+    def key(self) -> tuple[str, str, int, str, int, str]:
+        return (self.arm, self.setting, self.train_seed, self.prompt or "", self.sample_seed, self.judge)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question as data. `anchors` (the world's truth, the teacher) give the scale and are measured once, at training seed 0
+    and their own grid; `arms` are measured at every training seed and every setting (a name → the grid of noise levels)."""
+
+    name: str
+    question: str
+    arms: Mapping[str, Arm]
+    anchors: Mapping[str, Arm]
+    baseline: str
+    prompts: Sequence[Prompt]
+    settings: Mapping[str, tuple[float, ...]]
+    judges: Sequence[Any] = ()
+    setjudges: Sequence[Any] = ()
+    probes: Sequence[Any] = ()
+    train_seeds: Sequence[int] = (0, 1, 2)
+    sample_seeds: Sequence[int] = (0,)
+    published: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Arm minus baseline in the judge's unit, with a 95% interval [low, high], its two-sided p, and what it rests on."""
+
+    arm: str
+    baseline: str
+    setting: str
+    judge: str
+    part: str
+    mean: float
+    low: float
+    high: float
+    p: float
+    standard_error: float
+    degrees: float
+    train_seeds: int
+    prompts: int
+    detectable: float
+    """The smallest true difference that this design would find with 80% power at two-sided 5%."""

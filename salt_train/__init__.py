@@ -1,0 +1,1 @@
+"""Salt-train: a reference trainer for few-step video diffusion."""
