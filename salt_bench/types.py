@@ -154,6 +154,23 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """What a study sets out to show of one of its arms, decided by a rule and never by hand.
+
+    Among `candidates` the rule picks, on prompts tagged "validation" alone, the one with the smallest `lower[0]` whose
+    `no_worse` point estimates stay within half of their margins of the baseline's. The claim holds where, on the other
+    prompts, every (judge, part) of `lower` is below the baseline with an interval that excludes 0 and every
+    (judge, part) of `no_worse` is non-inferior by its judge's margin.
+    """
+
+    candidates: tuple[str, ...]
+    baseline: str
+    setting: str
+    lower: tuple[tuple[str, str], ...]
+    no_worse: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Study:
     """A question as data. `anchors` (the world's truth, the teacher) give the scale and are measured once, at training seed 0
     and their own grid; `arms` are measured at every training seed and every setting (a name → the grid of noise levels)."""
@@ -171,6 +188,8 @@ class Study:
     train_seeds: Sequence[int] = (0, 1, 2)
     sample_seeds: Sequence[int] = (0,)
     published: Sequence[str] = ()
+    """Tables of published_scores.csv that stand beside the measured numbers: "A1", "A3" …"""
+    claim: Claim | None = None
     notes: Sequence[str] = ()
 
 
