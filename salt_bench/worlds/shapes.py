@@ -1,0 +1,288 @@
+"""The embedded world "Shapes": one or two coloured shapes that move over a scene.
+
+Everything that a caption says can be read back from the pixels without a network (`salt_bench.judges.shapes`), so a claim about
+a few-step model can be decided on a laptop. Nuisance (place, speed, exact size, brightness) is drawn per (prompt, seed).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar
+
+import numpy as np
+
+from salt_bench.rng import Draws
+from salt_bench.types import Prompt
+
+SHAPES = ("circle", "square", "triangle")
+COLOURS: Mapping[str, tuple[int, int, int]] = {
+    "red": (225, 35, 40),
+    "green": (30, 170, 60),
+    "blue": (45, 80, 235),
+    "yellow": (245, 215, 40),
+}
+SCENES: Mapping[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {  # colour of the top and of the bottom row
+    "night": ((18, 20, 36), (18, 20, 36)),
+    "fog": ((128, 130, 132), (128, 130, 132)),
+    "snow": ((222, 228, 234), (222, 228, 234)),
+    "dusk": ((70, 45, 110), (205, 150, 165)),
+}
+SCENE_WORDS = {"night": "at night", "fog": "in the fog", "snow": "over snow", "dusk": "at dusk"}
+SIZES: Mapping[str, float] = {"small": 30.0, "big": 84.0}  # area in pixels
+MOTIONS: Mapping[str, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1), "still": (0, 0)}
+MOTION_WORDS = {"left": "moving left", "right": "moving right", "up": "moving up", "down": "moving down", "still": "standing still"}
+RELATIONS: Mapping[str, tuple[int, int]] = {  # direction from the first to the second object
+    "left of": (1, 0),
+    "right of": (-1, 0),
+    "above": (0, 1),
+    "below": (0, -1),
+}
+CONVERSE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+
+# Half extents (left/right, up, down) of a shape of area 1 around its centroid; the triangle is equilateral and points up.
+_TRIANGLE = (4 / 3**0.5) ** 0.5  # side of the unit-area equilateral triangle
+EXTENT = {
+    "circle": (np.pi**-0.5, np.pi**-0.5, np.pi**-0.5),
+    "square": (0.5, 0.5, 0.5),
+    "triangle": (_TRIANGLE / 2, _TRIANGLE / 3**0.5, _TRIANGLE / 3**0.5 / 2),
+}
+
+
+def distance(shape: str, x: np.ndarray, y: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """Signed distance in pixels (negative inside) to the edge of a shape of area `side`² centred at the origin; y points down."""
+    if shape == "circle":
+        return np.sqrt(x * x + y * y) - EXTENT["circle"][0] * side
+    if shape == "square":
+        return np.maximum(np.abs(x), np.abs(y)) - 0.5 * side
+    if shape == "triangle":
+        inradius = EXTENT["triangle"][2] * side
+        return np.maximum(y, np.abs(x) * (3**0.5 / 2) - y * 0.5) - inradius
+    raise ValueError(f"a shape is one of {', '.join(SHAPES)}, got {shape!r}")
+
+
+@dataclass(frozen=True)
+class ShapesWorld:
+    """24×24 pixels, 12 frames at 8 per second unless said otherwise."""
+
+    frames: int = 12
+    height: int = 24
+    width: int = 24
+    fps: float = 8.0
+
+    name: ClassVar[str] = "shapes"
+    margin: ClassVar[float] = 1.0  # objects never touch the border, so that the border is always scene
+    splits: ClassVar[Mapping[str, tuple[int, int]]] = {"validation": (48, 80), "test": (192, 320)}  # prompts with 1, 2 objects
+
+    def prompts(self, split: str) -> tuple[Prompt, ...]:
+        splits = _splits()
+        if split not in splits:
+            raise ValueError(f"a split is one of {', '.join(splits)}, got {split!r}")
+        return splits[split]
+
+    def batch(self, draws: Draws, size: int) -> list[Prompt]:
+        """Training prompts, two in five with a single object: there are few of those, and they alone show both sizes."""
+        rng = draws.generator()
+        kinds = _by_count()
+        chosen = [kinds[int(rng.random() < 0.6)] for _ in range(size)]
+        return [kind[int(rng.integers(len(kind)))] for kind in chosen]
+
+    def vocabulary(self) -> tuple[str, ...]:
+        return _vocabulary()
+
+    def slots(self, prompt: Prompt) -> tuple[Mapping[str, str], ...]:
+        f = prompt.factors
+        first = {"object": "first", "colour": f["colour"], "shape": f["shape"], "size": f["size"]}
+        if f["count"] == "1":
+            return ({"scene": f["scene"]}, {"motion": f["motion"]}, {"count": "1"}, first, {"object": "none"})
+        second = {"object": "second", "colour": f["colour2"], "shape": f["shape2"], "size": f["size"]}
+        return (
+            {"scene": f["scene"]},
+            {"motion": f["motion"]},
+            {"count": "2"},
+            first | {"place": f["relation"]},
+            second | {"place": CONVERSE[f["relation"]]},
+        )
+
+    def render(self, prompts: Sequence[Prompt], seed: int) -> np.ndarray:
+        parts = [prompts[i : i + 64] for i in range(0, len(prompts), 64)]  # 64 clips stay in the cache of a core
+        return np.concatenate([self._render(part, seed) for part in parts])
+
+    def _render(self, prompts: Sequence[Prompt], seed: int) -> np.ndarray:
+        layouts = [self._layout(p, Draws(seed)("shapes", p.id)) for p in prompts]
+        video = np.stack([layout.background for layout in layouts])[:, None].repeat(self.frames, 1)  # (N, T, H, 1, 3)
+        video = video.repeat(self.width, 3)
+        for shape in SHAPES:  # one signed distance field per kind of shape, for all clips at once
+            chosen = [(i, o) for i, layout in enumerate(layouts) for o in layout.objects if o.shape == shape]
+            for part in _unique_owners(chosen):
+                self._paint(video, shape, part)
+        return np.round(video).astype(np.uint8)
+
+    def _paint(self, video: np.ndarray, shape: str, chosen: Sequence[tuple[int, _Object]]) -> None:
+        owner = np.array([i for i, _ in chosen])
+        track = np.stack([o.track for _, o in chosen])  # (M, T, 2)
+        side = np.array([o.side for _, o in chosen], np.float32)[:, None, None, None]
+        colour = np.array([o.colour for _, o in chosen], np.float32)[:, None, None, None, :]
+        cover = coverage(shape, track[..., 0], track[..., 1], side, self.height, self.width)[..., None]
+        video[owner] += cover * (colour - video[owner])
+
+    def _layout(self, prompt: Prompt, draws: Draws) -> _Layout:
+        rng, f = draws.generator(), prompt.factors
+        top, bottom = (np.array(c, np.float32) for c in SCENES[f["scene"]])
+        ramp = np.linspace(0, 1, self.height, dtype=np.float32)[:, None, None]
+        background = np.clip((top + ramp * (bottom - top)) * rng.uniform(0.92, 1.08), 0, 255)
+        shapes, colours = (_pair(f, "shape"), _pair(f, "colour"))
+        sides = [np.sqrt(SIZES[f["size"]] * rng.uniform(0.92, 1.08)) for _ in shapes]
+        boxes = [_box(shape, side) for shape, side in zip(shapes, sides, strict=True)]
+        offsets = _offsets(boxes, f.get("relation"), rng)
+        track = self._track(np.array(MOTIONS[f["motion"]]), boxes, offsets, rng)
+        objects = tuple(
+            _Object(shape, np.array(COLOURS[colour], np.float32) * rng.uniform(0.95, 1.04), side, track + offset)
+            for shape, colour, side, offset in zip(shapes, colours, sides, offsets, strict=True)
+        )
+        return _Layout(background, objects)
+
+    def _track(self, way: np.ndarray, boxes: list[np.ndarray], offsets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(T, 2) positions x, y of the group's origin: straight, even, and inside the frame from the first to the last."""
+        low = np.max([box[0] - o for box, o in zip(boxes, offsets, strict=True)], axis=0) + self.margin
+        high = np.array([self.width, self.height]) - self.margin - np.max([b[1] + o for b, o in zip(boxes, offsets, strict=True)], 0)
+        room = high - low
+        travel = way * np.minimum(room, rng.uniform(0.75, 1.0) * np.minimum(room, 11.0))
+        start = low + np.maximum(-travel, 0) + rng.uniform(size=2) * (room - np.abs(travel))
+        time = np.linspace(0, 1, self.frames)[:, None]
+        return (start + time * travel).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Object:
+    shape: str
+    colour: np.ndarray
+    side: float
+    track: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    background: np.ndarray
+    objects: tuple[_Object, ...]
+
+
+def coverage(shape: str, x: np.ndarray, y: np.ndarray, side: np.ndarray, height: int, width: int, soft: float = 1.0) -> np.ndarray:
+    """How much of each pixel a shape covers, (..., H, W) in [0, 1]: centres `x`, `y` (...), `side` broadcastable to (..., 1, 1);
+    the edge is a ramp of `soft` pixels."""
+    columns = np.arange(width, dtype=np.float32) + 0.5 - x[..., None, None].astype(np.float32)
+    rows = np.arange(height, dtype=np.float32)[:, None] + 0.5 - y[..., None, None].astype(np.float32)
+    return np.clip(0.5 - distance(shape, columns, rows, side) / soft, 0, 1)
+
+
+def _pair(factors: Mapping[str, str], name: str) -> list[str]:
+    return [factors[name]] + ([factors[name + "2"]] if factors["count"] == "2" else [])
+
+
+def _box(shape: str, side: float) -> np.ndarray:
+    """[[left, up], [right, down]] extents in pixels around the centroid."""
+    across, up, down = EXTENT[shape]
+    return np.array([[across, up], [across, down]]) * side
+
+
+def _offsets(boxes: list[np.ndarray], relation: str | None, rng: np.random.Generator) -> np.ndarray:
+    """(objects, 2): where each object's centroid stands relative to the first's."""
+    if relation is None:
+        return np.zeros((1, 2))
+    way = np.array(RELATIONS[relation])
+    axis = int(np.argmax(np.abs(way)))
+    near, far = (boxes[0][1], boxes[1][0]) if way.sum() > 0 else (boxes[0][0], boxes[1][1])
+    gap = near[axis] + far[axis] + rng.uniform(1.2, 2.2)
+    sideways = np.array([1 - axis == 0, axis == 0]) * rng.uniform(-1.5, 1.5)
+    return np.stack([np.zeros(2), way * gap + sideways])
+
+
+def _unique_owners(chosen: list[tuple[int, _Object]]) -> list[list[tuple[int, _Object]]]:
+    """Splits the objects so that no clip comes twice in one part: a fancy-indexed `+=` would drop the second."""
+    first: dict[int, tuple[int, _Object]] = {}
+    second = []
+    for item in chosen:
+        if item[0] in first:
+            second.append(item)
+        else:
+            first[item[0]] = item
+    return [part for part in (list(first.values()), second) if part]
+
+
+@cache
+def _vocabulary() -> tuple[str, ...]:
+    values: dict[str, Sequence[str]] = {
+        "scene": list(SCENES),
+        "motion": list(MOTIONS),
+        "count": ["1", "2"],
+        "object": ["first", "second", "none"],
+        "colour": list(COLOURS),
+        "shape": SHAPES,
+        "size": list(SIZES),
+        "place": list(RELATIONS),
+    }
+    return tuple(f"{name}={value}" for name, options in values.items() for value in options)
+
+
+@cache
+def _splits() -> dict[str, tuple[Prompt, ...]]:
+    """All prompts, dealt once. Singles and pairs are shuffled by name, so a prompt's split never depends on the others' texts.
+
+    (colour, shape, scene) triples in `_UNSEEN` occur in test prompts alone, tagged "unseen"."""
+    dealt: dict[str, list[Prompt]] = {"train": [], "validation": [], "test": []}
+    for position, prompts in enumerate((_singles(), _pairs())):
+        order = sorted(prompts, key=lambda p: Draws(0)("split", p.id).uniform())
+        order.sort(key=lambda p: "unseen" not in p.tags)  # stable: the unseen ones first, into the test split
+        unseen = sum("unseen" in p.tags for p in order)
+        test, validation = ShapesWorld.splits["test"][position], ShapesWorld.splits["validation"][position]
+        order = order[: min(unseen, test // 4)] + order[unseen:]  # unseen triples beyond a quarter of the test are left out
+        dealt["test"] += order[:test]
+        dealt["validation"] += order[test : test + validation]
+        dealt["train"] += order[test + validation :]
+    return {
+        split: tuple(
+            Prompt(p.id, p.text, p.world, p.factors, p.tags | {split})
+            for p in sorted(found, key=lambda p: Draws(0)("order", p.id).uniform())
+        )
+        for split, found in dealt.items()
+    }
+
+
+@cache
+def _by_count() -> tuple[list[Prompt], list[Prompt]]:
+    train = _splits()["train"]
+    return [p for p in train if p.factors["count"] == "1"], [p for p in train if p.factors["count"] == "2"]
+
+
+_UNSEEN = (("red", "triangle", "snow"), ("blue", "circle", "dusk"), ("yellow", "square", "night"), ("green", "circle", "fog"))
+
+
+def _singles() -> list[Prompt]:
+    found = []
+    for shape, colour, size, motion, scene in itertools.product(SHAPES, COLOURS, SIZES, MOTIONS, SCENES):
+        factors = {"count": "1", "shape": shape, "colour": colour, "size": size, "motion": motion, "scene": scene}
+        text = f"a {size} {colour} {shape} {MOTION_WORDS[motion]} {SCENE_WORDS[scene]}"
+        found.append(_prompt(("1", size, colour, shape, motion, scene), text, factors))
+    return found
+
+
+def _pairs() -> list[Prompt]:
+    found = []
+    kinds = list(itertools.product(COLOURS, SHAPES))
+    for (colour, shape), (colour2, shape2), relation, motion, scene in itertools.product(kinds, kinds, RELATIONS, MOTIONS, SCENES):
+        if colour == colour2:  # two objects differ in colour, so that each can be told from the other
+            continue
+        names = {"shape": shape, "colour": colour, "shape2": shape2, "colour2": colour2, "relation": relation}
+        factors = {"count": "2", "size": "small", "motion": motion, "scene": scene} | names
+        text = f"a small {colour} {shape} {relation} a small {colour2} {shape2}, both {MOTION_WORDS[motion]} {SCENE_WORDS[scene]}"
+        found.append(_prompt(("2", colour, shape, relation, colour2, shape2, motion, scene), text, factors))
+    return found
+
+
+def _prompt(words: tuple[str, ...], text: str, factors: Mapping[str, str]) -> Prompt:
+    objects = {(factors["colour"], factors["shape"]), (factors.get("colour2"), factors.get("shape2"))}
+    unseen = any((*o, factors["scene"]) in _UNSEEN for o in objects)
+    name = "-".join(words).replace(" of", "")
+    return Prompt("shapes:" + name, text, "shapes", factors, frozenset({"unseen"}) if unseen else frozenset())

@@ -1,0 +1,105 @@
+"""A checkpoint is a folder: student.safetensors, log.jsonl and, written last, recipe.json. Half a folder is no checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+WEIGHTS, LOG, RECIPE, RESUME = "student.safetensors", "log.jsonl", "recipe.json", "resume.pt"
+PRETRAINED = Path(__file__).parent / "pretrained"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, truncated, foreign or unsafe; the message names the file and the remedy."""
+
+
+def find(fingerprint: str, root: Path) -> Path | None:
+    """The finished checkpoint of that name: shipped with the package, or under `root`."""
+    places = (PRETRAINED / fingerprint, root / fingerprint)
+    return next((p for p in places if (p / RECIPE).is_file()), None)
+
+
+def write(path: Path, data: bytes) -> None:
+    """All of `data` or nothing: a temporary sibling that is flushed to disk and then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def finish(folder: Path, weights: Mapping[str, Tensor], log: list[dict[str, Any]], recipe: Mapping[str, Any]) -> None:
+    """Writes a finished checkpoint; recipe.json comes last and makes it one."""
+    write(folder / WEIGHTS, save({k: v.detach().contiguous() for k, v in sorted(weights.items())}))
+    write(folder / LOG, "".join(json.dumps(row, sort_keys=True) + "\n" for row in log).encode())
+    write(folder / RECIPE, (json.dumps(recipe, indent=1, sort_keys=True) + "\n").encode())
+    (folder / RESUME).unlink(missing_ok=True)
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a finished checkpoint.
+
+    Raises CheckpointError where the file is missing or damaged."""
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint in {folder}: {WEIGHTS} is missing; train it, or name the right folder")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is truncated or damaged ({error}); delete its folder and train again") from None
+
+
+def recipe(folder: Path) -> dict[str, Any]:
+    """recipe.json of a checkpoint."""
+    path = folder / RECIPE
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise CheckpointError(f"no checkpoint in {folder}: {RECIPE} is missing; train it, or name the right folder") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged ({error}); delete its folder and train again") from None
+
+
+def digest(folder: Path) -> str:
+    """Twelve hexadecimal digits of the weights' bytes."""
+    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:12]
+
+
+def pause(folder: Path, state: Mapping[str, Any]) -> None:
+    """Writes what a killed run needs to go on to the same numbers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{RESUME}.{os.getpid()}"
+    try:
+        torch.save(dict(state), temporary)
+        os.replace(temporary, folder / RESUME)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def resume(folder: Path) -> dict[str, Any] | None:
+    """What `pause` wrote, or None where a run starts afresh; a damaged file is set aside, since the run can be made again."""
+    path = folder / RESUME
+    if not path.is_file():
+        return None
+    try:
+        return torch.load(path, weights_only=True)
+    except Exception:
+        shutil.move(path, path.with_suffix(".damaged"))
+        return None

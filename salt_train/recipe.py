@@ -1,0 +1,118 @@
+"""A recipe is everything that a run depends on, and an arm of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from salt_bench import record
+from salt_bench.types import Log, Sampler
+from salt_bench.worlds.base import World
+from salt_train import checkpoint
+from salt_train.backbones.wan import WanSpec
+from salt_train.codecs.pca import PCACodec
+from salt_train.objectives.base import Objective
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a trained network is run: noise levels from 1 (the final 0 is implied), "ode" or "sde" steps, guidance scale w."""
+
+    grid: tuple[float, ...]
+    update: str = "ode"
+    guidance: float = 1.0
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """AdamW; `muon` gives the matrices of the transformer blocks to Muon at the same rate (Jordan 2024, RMS matched to AdamW).
+
+    The rate rises linearly over `warmup` updates and falls as a cosine to zero over the last share `decay` of the run."""
+
+    rate: float
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    muon: bool = False
+    warmup: int = 0
+    decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A method as data: a sum of weighted terms over a world, a codec and a network. `teacher` is itself a recipe, trained
+    once however many students share it; a student starts from its weights. One update of the student follows
+    `critic_updates` updates of each critic. `grid` is the training grid and `update` the step of its rollouts."""
+
+    world: World
+    codec: PCACodec
+    backbone: WanSpec
+    objectives: tuple[Objective, ...]
+    sampling: Sampling
+    steps: int
+    batch: int
+    optimiser: Optimiser
+    ema: float = 0.99
+    teacher: Recipe | None = None
+    grid: tuple[float, ...] = ()
+    update: str = "ode"
+    critic_updates: int = 0
+    critic: Optimiser | None = None
+    seed: int = 0
+
+    def at(self, grid: tuple[float, ...]) -> Recipe:
+        """The same checkpoint under another grid."""
+        return replace(self, sampling=replace(self.sampling, grid=tuple(grid)))
+
+    def seeded(self, seed: int) -> Recipe:
+        """This recipe with another training seed; the teacher keeps its own."""
+        return replace(self, seed=seed)
+
+    def identity(self, seed: int) -> Mapping[str, Any]:
+        """What training depends on: all but `sampling`, here and in the teachers."""
+        return _without_sampling(record.dump(self.seeded(seed)))
+
+    def fingerprint(self, seed: int | None = None) -> str:
+        """Names the checkpoint's folder."""
+        return record.fingerprint(self.identity(self.seed if seed is None else seed))
+
+    def prepare(self, seed: int, workdir: Path, log: Log) -> bool:
+        """Trains what is not there yet: the teachers first, then this. True if anything was trained."""
+        if checkpoint.find(self.fingerprint(seed), workdir):
+            return False
+        if self.teacher:
+            self.teacher.prepare(self.teacher.seed, workdir, log)
+        from salt_train.train import train
+
+        train(self.seeded(seed), workdir, log)
+        return True
+
+    def sampler(self, seed: int, workdir: Path) -> Sampler:
+        from salt_train.sampler import FlowSampler
+
+        return FlowSampler.load(self.seeded(seed), workdir)
+
+    def evidence(self, seed: int, workdir: Path) -> str:
+        folder = checkpoint.find(self.fingerprint(seed), workdir)
+        return checkpoint.digest(folder) if folder else ""
+
+
+def _without_sampling(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {k: _without_sampling(v) for k, v in data.items() if k != "sampling"}
+    return data
+
+
+def checkpoint_arm(word: str) -> Recipe | None:
+    """The arm that a checkpoint folder on the command line stands for; None where the word is no folder with a recipe."""
+    folder = Path(word)
+    if not (folder / checkpoint.RECIPE).is_file():
+        return None
+    found = record.load(checkpoint.recipe(folder))
+    if not isinstance(found, Recipe):
+        raise checkpoint.CheckpointError(f"{folder / checkpoint.RECIPE} holds no recipe; name a folder that salt-train wrote")
+    return found
+
+
