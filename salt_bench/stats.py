@@ -65,7 +65,8 @@ class Table:
     def __init__(self, frame: pd.DataFrame) -> None:
         if absent := [name for name in _COLUMNS if name not in frame.columns]:
             raise ValueError(f"a table of scores has the columns {', '.join(_COLUMNS)}; this one lacks {', '.join(absent)}")
-        codes, names = pd.factorize(frame["prompt"].fillna("").astype(str))
+        # Sorted, so that sums run in one order, and a page keeps its bytes, however the rows are ordered.
+        codes, names = pd.factorize(frame["prompt"].fillna("").astype(str), sort=True)
         self.prompts: tuple[str, ...] = tuple(name for name in names if name)
         self._prompt, self._code = codes, {name: code for code, name in enumerate(names)}
         self._seed, self._sample = (frame[name].to_numpy(dtype=np.int64) for name in ("train_seed", "sample_seed"))
@@ -358,7 +359,7 @@ def _tail(distance: float, error: float, degrees: float) -> float:
 
 
 def holm(effects: Sequence[Effect]) -> list[float]:
-    """The p of each effect, adjusted: below 0.05 there is no false finding in 95% of studies (Holm, Scand. J. Stat. 6, 1979)."""
+    """The p of each effect, adjusted: in 95% of studies none below 0.05 is false (Holm, Scand. J. Stat. 6, 1979)."""
     order = sorted(range(len(effects)), key=lambda i: effects[i].p)
     adjusted, running = [0.0] * len(effects), 0.0
     for rank, i in enumerate(order):
