@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +23,7 @@ T2, T3, T4 = (reference.t.ppf(0.975, df) for df in (2, 3, 4))
 
 
 def rows(
-    arm: str, values: object, judge: str = "j", part: str = "x", setting: str = "4", prompts: object = None
+    arm: str, values: object, judge: str = "j", part: str = "x", setting: str = "4", prompts: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """A table of one arm from values[train seed], of a set judge, or with [prompt] or [prompt][sample seed] behind it."""
     cube = np.asarray(values, dtype=float)
@@ -415,8 +416,8 @@ def study(**arms: dict[str, tuple[float, float]]) -> pd.DataFrame:
         for judge, part in (("semigroup", "defect"), ("shapes", "accuracy")):
             level = np.repeat(levels[judge], (2, 8))
             parts.append(rows(name, level + 0.002 * rng.normal(size=(3, 10)), judge, part, prompts=NAMES))
-        for part, level in zip(("distance@validation", "distance"), levels["frechet"], strict=True):
-            parts.append(rows(name, level * (1 + 0.002 * rng.normal(size=3)), "frechet", part))
+        for part, distance in zip(("distance@validation", "distance"), levels["frechet"], strict=True):
+            parts.append(rows(name, distance * (1 + 0.002 * rng.normal(size=3)), "frechet", part))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -102,7 +102,7 @@ def test_missing_pairs_do_not_cost_coverage(seeds: int, variance: float, capsys:
 
 
 def test_log_ratios_cover(capsys: pytest.CaptureFixture[str]) -> None:
-    """The delta method on positive data: log-normal prompts that the arms share, seeds that they do not; a part a repetition."""
+    """The delta method on positive data: log-normal prompts that the arms share, not seeds; a part a repetition."""
     rng = np.random.default_rng(8)
     shape = repetitions, _, prompts = (600, 3, 32)
     level, names = rng.normal(size=(repetitions, 1, prompts)), ["part", "train_seed", "prompt"]
