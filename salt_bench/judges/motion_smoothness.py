@@ -64,4 +64,4 @@ def _guess(seen: Motion) -> np.ndarray:
 
 
 def _warp(frame: np.ndarray, where: np.ndarray) -> np.ndarray:
-    return cv2.remap(frame, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(frame, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
