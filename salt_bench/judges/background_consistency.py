@@ -20,6 +20,7 @@ class BackgroundConsistency(Judge):
     """
 
     name: ClassVar[str] = "background_consistency"
+    # the margin is a tenth of what a drift of the scene by 60 grey levels costs (.07), rounded down
     outputs: ClassVar[Mapping[str, Output]] = {"score": Output("1", +1, 0.005, title="Background consistency")}
     detects: ClassVar[tuple[str, ...]] = ("background_drift", "hard_cut")
     ignores: ClassVar[tuple[str, ...]] = ("color_flip", "brighten", "mirror", "reverse")

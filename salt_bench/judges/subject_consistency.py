@@ -19,6 +19,7 @@ class SubjectConsistency(Judge):
     """
 
     name: ClassVar[str] = "subject_consistency"
+    # the margin is a fifth of what a change of the subject's colour half-way costs (.025)
     outputs: ClassVar[Mapping[str, Output]] = {"score": Output("1", +1, 0.005, title="Subject consistency")}
     detects: ClassVar[tuple[str, ...]] = ("color_flip", "hard_cut", "background_drift")
     ignores: ClassVar[tuple[str, ...]] = ("brighten", "mirror", "reverse")

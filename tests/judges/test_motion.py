@@ -77,6 +77,14 @@ def test_triplets_leave_out_a_frame_behind_the_last_pair() -> None:
         np.testing.assert_array_equal([left + 1, right - 1], [true, true])
 
 
+@pytest.mark.parametrize("name", ["jitter", "stutter", "shuffle_frames"])
+def test_moving_pixels_suffer_more_than_the_whole_picture(name: str) -> None:
+    clean = moving_shape()
+    bad = of(corrupt(name, clean.pixels))
+    before, after = (MotionSmoothness()(clip, Features(clip)) for clip in (clean, bad))
+    assert before["moving"] - after["moving"] > 2 * (before["score"] - after["score"]) > 0  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("judge", [DynamicDegree(), MotionSmoothness()], ids=lambda judge: judge.name)
 def test_two_frames_are_too_few(judge: DynamicDegree | MotionSmoothness) -> None:
     clip = of(np.zeros((2, 24, 24, 3), np.uint8))
