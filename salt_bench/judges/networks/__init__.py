@@ -1,0 +1,1 @@
+"""Networks of the judges, with weights that ship inside packages."""
