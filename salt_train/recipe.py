@@ -80,23 +80,28 @@ class Recipe:
 
     def prepare(self, seed: int, workdir: Path, log: Log) -> bool:
         """Trains what is not there yet: the teachers first, then this. True if anything was trained."""
-        if checkpoint.find(self.fingerprint(seed), workdir):
+        if checkpoint.find(self.fingerprint(seed), checkpoints(workdir)):
             return False
         if self.teacher:
             self.teacher.prepare(self.teacher.seed, workdir, log)
         from salt_train.train import train
 
-        train(self.seeded(seed), workdir, log)
+        train(self.seeded(seed), checkpoints(workdir), log)
         return True
 
     def sampler(self, seed: int, workdir: Path) -> Sampler:
         from salt_train.sampler import FlowSampler
 
-        return FlowSampler.load(self.seeded(seed), workdir)
+        return FlowSampler.load(self.seeded(seed), checkpoints(workdir))
 
     def evidence(self, seed: int, workdir: Path) -> str:
-        folder = checkpoint.find(self.fingerprint(seed), workdir)
+        folder = checkpoint.find(self.fingerprint(seed), checkpoints(workdir))
         return checkpoint.digest(folder) if folder else ""
+
+
+def checkpoints(workdir: Path) -> Path:
+    """Where checkpoints lie in a work folder, each under its fingerprint, shared by all studies."""
+    return workdir / "checkpoints"
 
 
 def _without_sampling(data: Any) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import cv2
 import numpy as np
 
-from salt_bench.judges.shared.subject import split
+from salt_bench.judges.shared.subject import background, split
 from salt_bench.rng import Draws
 
 Corruption = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -105,6 +105,33 @@ def hard_cut(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([pixels[:middle], np.roll(pixels[middle:, ::-1], 1, axis=-1)])
 
 
+def double(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A second copy of the subject, half a frame away in both directions; edges wrap."""
+    found = split(pixels)
+    moved = (pixels.shape[1] // 2, pixels.shape[2] // 2)
+    film, mask = (np.roll(part, moved, (1, 2)) for part in (pixels, found.mask))
+    return np.where(mask[..., None], film, pixels)
+
+
+def break_apart(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The lower half of the frame slides sideways by a quarter of it through the subject's middle, which is cut in two."""
+    found, film = split(pixels), pixels.copy()
+    for frame, mask, scene in zip(film, found.mask, found.scene, strict=True):
+        rows = np.flatnonzero(mask.any(1))
+        if len(rows):
+            middle, reach = (rows[0] + rows[-1] + 1) // 2, frame.shape[1] // 4
+            frame[middle:] = np.roll(frame[middle:], reach, axis=1)
+            frame[middle - 1] = np.rint(scene[middle - 1])
+    return film
+
+
+def vanish(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The subject is painted over from half-way on."""
+    film, middle = pixels.copy(), len(pixels) // 2
+    film[middle:] = background(film[middle:], split(film[middle:]))
+    return film
+
+
 def _film(values: np.ndarray) -> np.ndarray:
     return np.rint(values).clip(0, 255).astype(np.uint8)
 
@@ -113,6 +140,6 @@ CORRUPTIONS: Mapping[str, Corruption] = {
     function.__name__: function
     for function in (
         flicker, jitter, noise, freeze, stutter, shuffle_frames, reverse, mirror,
-        blur, brighten, darken, color_flip, background_drift, hard_cut,
+        blur, brighten, darken, color_flip, background_drift, hard_cut, double, break_apart, vanish,
     )
 }  # fmt: skip

@@ -46,15 +46,16 @@ class Reading:
     things: tuple[Thing, ...]
 
 
+@dataclass(frozen=True)
 class ShapesJudge(Judge):
     """1 where an attribute of the caption is true of the clip, else 0; `accuracy` is the mean over those that apply."""
 
-    name = "shapes"
+    name: ClassVar[str] = "shapes"
     outputs: ClassVar[Mapping[str, Output]] = {"accuracy": Output("share", +1, 0.02, title="attribute accuracy")} | {
         a: Output("share", +1, 0.03, title=f"{a} accuracy") for a in ATTRIBUTES
     }
-    detects = ("freeze", "colour_flip", "double", "break_apart", "vanish", "reverse", "shape_swap", "scene_swap")
-    ignores = ("flicker_small", "noise_small", "blur_small", "brightness")
+    detects: ClassVar[tuple[str, ...]] = ("freeze", "reverse", "shuffle_frames", "color_flip", "background_drift", "hard_cut", "double", "break_apart", "vanish")
+    ignores: ClassVar[tuple[str, ...]] = ("flicker", "noise", "stutter")
 
     def __call__(self, clip: Clip, features: Features) -> dict[str, float | None]:
         found = features.get("shapes.reading", lambda: read(features.pixels))
@@ -119,7 +120,7 @@ def unmix(video: np.ndarray, scene: np.ndarray) -> np.ndarray:
     line through colour space passes nearest."""
     delta = video - scene[:, None]
     lines = _PALETTE[:, None] - scene  # (colours, H, 3)
-    squared = (lines**2).sum(-1)
+    squared = np.maximum((lines**2).sum(-1), 1.0)  # a scene may have a colour of the palette
     cover = np.einsum("thwc,khc->kthw", delta, lines, optimize=True) / squared[:, None, :, None]
     inside = np.clip(cover, 0, 1.1)
     # |delta - inside·line|² without the (k, T, H, W, 3) array

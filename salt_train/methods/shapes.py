@@ -11,3 +11,5 @@ CODEC = PCACodec(WORLD)
 BACKBONE = WanSpec()
 SHIFT = 3.0
 """Timestep shift of the embedded world; Wan 2.1 uses 5, whose latents are far larger."""
+GUIDANCE = 2.0
+"""The scale w at which the teacher is sampled, and followed by its students."""

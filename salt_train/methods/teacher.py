@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from salt_train.flow import even
-from salt_train.methods.shapes import BACKBONE, CODEC, SHIFT, WORLD
+from salt_train.methods.shapes import BACKBONE, CODEC, GUIDANCE, SHIFT, WORLD
 from salt_train.objectives.flow_matching import FlowMatching
 from salt_train.recipe import Optimiser, Recipe, Sampling
 
@@ -15,7 +15,7 @@ def teacher(steps: int = 9000, batch: int = 64) -> Recipe:
         codec=CODEC,
         backbone=BACKBONE,
         objectives=(FlowMatching(shift=SHIFT),),
-        sampling=Sampling(even(32, SHIFT), guidance=2.0),
+        sampling=Sampling(even(32, SHIFT), guidance=GUIDANCE),
         steps=steps,
         batch=batch,
         optimiser=Optimiser(rate=2e-3, muon=True, warmup=50, decay=0.4),

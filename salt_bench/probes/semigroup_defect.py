@@ -1,0 +1,88 @@
+"""How far one long step lands from two short ones, as a share of the way that it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import ClassVar
+
+from salt_bench import record
+from salt_bench.probes.base import Probe, steppable
+from salt_bench.types import Arm, Log, Output, Prompt, State, Steppable
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class SemigroupDefect(Probe):
+    """D_i = ‖Ψ^{s→e}(x_s) - Ψ^{m→e}(Ψ^{s→m}(x_s))‖₂ / (‖Ψ^{s→e}(x_s) - x_s‖₂ + 1e-8) on every interval (s, e) of the test-time
+    path, with the point m of the finer grid inside it (Salt, "Displacement-normalised local semigroup defect"; the norm over
+    all latent dimensions in float32 is ours). States follow the sampler of the model under test.
+
+    `path` are the noise levels of the test-time grid, `fine` those of the grid that is twice as fine. Parts: "defect" is the
+    mean of D_i over the intervals, "defect_sq" that of D_i², and per interval i = 1 … the ratio "i/ratio", its numerator
+    "i/num" and its denominator "i/den"."""
+
+    path: tuple[float, ...]
+    fine: tuple[float, ...]
+    name: ClassVar[str] = "semigroup_defect"
+
+    def __post_init__(self) -> None:
+        if self.fine[::2] != self.path or len(self.fine) != 2 * len(self.path):
+            raise ValueError(f"the fine grid holds the path's points and one inside each interval, got {self.fine} for {self.path}")
+
+    @property
+    def intervals(self) -> tuple[tuple[float, float, float], ...]:
+        """(s, m, e) of every interval; 0 ends the last one."""
+        ends = pairwise((*self.path, 0.0))
+        return tuple((s, m, e) for (s, e), m in zip(ends, self.fine[1::2], strict=True))
+
+    @property
+    def outputs(self) -> Mapping[str, Output]:
+        outputs = {
+            "defect": Output("share of the step", -1, title="semigroup defect"),
+            "defect_sq": Output("squared share", -1, title="squared semigroup defect"),
+        }
+        for i in range(1, len(self.path) + 1):
+            outputs |= {
+                f"{i}/ratio": Output("share of the step", -1, title=f"defect of interval {i}"),
+                f"{i}/num": Output("latent norm", -1, title=f"miss of interval {i}"),
+                f"{i}/den": Output("latent norm", 0, title=f"step of interval {i}"),
+            }
+        return outputs
+
+    def __call__(
+        self, arm: Arm, train_seed: int, workdir: Path, prompts: Sequence[Prompt], sample_seed: int, log: Log
+    ) -> Iterator[tuple[Prompt, dict[str, float | None]]]:
+        sampler = steppable(arm.at(self.path), train_seed, workdir)
+        for first in range(0, len(prompts), BATCH):
+            batch = prompts[first : first + BATCH]
+            states = zip(self.intervals, sampler.path(batch, sample_seed), strict=False)
+            parts = [_interval(sampler, state, *interval) for interval, state in states]
+            log("probe", min(1.0, (first + BATCH) / len(prompts)))
+            yield from ((prompt, _values([part[b] for part in parts])) for b, prompt in enumerate(batch))
+
+    def protocol(self) -> dict[str, object]:
+        return {"probe": self.name, "settings": record.dump(self), "norm": "L2 over the latent, float32"}
+
+
+def _interval(sampler: Steppable, state: State, start: float, middle: float, end: float) -> list[tuple[float, float]]:
+    """Numerator and denominator for every video of the batch."""
+    direct = sampler.move(state, start, end)
+    composed = sampler.move(sampler.move(state, start, middle), middle, end)
+    miss = (direct.x - composed.x).float().flatten(1).norm(dim=1)
+    step = (direct.x - state.x).float().flatten(1).norm(dim=1)
+    return list(zip(miss.tolist(), step.tolist(), strict=True))
+
+
+def _values(intervals: Sequence[tuple[float, float]]) -> dict[str, float | None]:
+    ratios = [miss / (step + 1e-8) for miss, step in intervals]
+    values: dict[str, float | None] = {
+        "defect": sum(ratios) / len(ratios),
+        "defect_sq": sum(r * r for r in ratios) / len(ratios),
+    }
+    for i, (ratio, (miss, step)) in enumerate(zip(ratios, intervals, strict=True), start=1):
+        values |= {f"{i}/ratio": ratio, f"{i}/num": miss, f"{i}/den": step}
+    return values
