@@ -52,9 +52,7 @@ class Executors(StrEnum):
 @app.command()
 def run(
     study: Annotated[Path, typer.Argument(help="A Python file that defines STUDY.", show_default=False)],
-    scale: Annotated[
-        Scale, typer.Option(help="smoke: a few minutes, published to runs/smoke/ and never to reports/.")
-    ] = Scale.default,
+    scale: Annotated[Scale, typer.Option(help="smoke is small and goes to runs/smoke/, never to reports/.")] = Scale.default,
     out: Annotated[Path | None, typer.Option(help="Publish here.", show_default="reports/<study>")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes.", show_default="one per core")] = None,
     executor: Annotated[Executors, typer.Option(help="Where: worker processes, or one by one in this one.")] = Executors.local,
@@ -203,7 +201,10 @@ def doctor() -> None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # whoever read us (head, less) has had enough; that is no error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _near(path: Path) -> str:

@@ -71,13 +71,9 @@ class Display:
 
     def __init__(self, forecast: Forecast, console: Console) -> None:
         self._forecast, self._console = forecast, console
-        bars = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f}%"),
-            TextColumn("{task.fields[note]}"),
-        )
-        self._bars = Progress(*bars, console=console, transient=True, disable=not console.is_terminal)
+        text = [TextColumn(field) for field in ("{task.description}", "{task.percentage:3.0f}%", "{task.fields[note]}")]
+        columns = (text[0], BarColumn(), *text[1:])
+        self._bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._overall = self._bars.add_task("all cells", total=1.0, note="")
         self._lines: dict[int, TaskID] = {}
         self._said: dict[Task, str] = {}

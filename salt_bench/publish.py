@@ -73,7 +73,7 @@ def _before(out: Path, table: Path) -> Mapping[str, Any] | None:
 
 
 def _replace(out: Path, fill: Callable[[Path], None]) -> None:
-    """`out` is renamed away only when its successor is complete; a kill in between loses nothing that a rerun does not remake."""
+    """`out` is renamed away only when its successor is complete; what a kill in between loses, a rerun makes again."""
     nest, old = out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
     shutil.rmtree(nest, ignore_errors=True)
     try:
@@ -97,7 +97,7 @@ def _fill(folder: Path, plan: Plan, table: Path, facts: Mapping[str, Any], rende
 
 
 def manifest(plan: Plan, outcome: Outcome) -> dict[str, Any]:
-    """Everything that a reader needs to know of the numbers besides the numbers; arms, settings and parts in the study's order."""
+    """All that a reader needs to know of the numbers; arms, settings and parts stand in the study's order."""
     says = {"study": describe(plan.study), "outputs": outputs(plan.study), "protocol": protocol(plan), "scale": plan.scale}
     ran = {"cells": {"trained": outcome.trained, "reused": outcome.reused, "judged": outcome.judged}}
     where = {"commit": commit(), "versions": versions(), "device": device(), "threads": 1}
@@ -180,7 +180,7 @@ def _first_clips(plan: Plan, cell: Cell) -> Sequence[Any]:
 
 
 def chosen(prompts: Sequence[Prompt], count: int = GALLERY) -> list[int]:
-    """Which prompts are shown: `count` of the test prompts, evenly spread over their order (all prompts where none is for test)."""
+    """Which prompts are shown: `count` test prompts (of all where none is for test), evenly spread over their order."""
     pool = [i for i, p in enumerate(prompts) if not cells.is_validation(p)] or list(range(len(prompts)))
     return [pool[i] for i in sorted({round(x) for x in np.linspace(0, len(pool) - 1, min(count, len(pool)))})]
 

@@ -78,9 +78,8 @@ def _at_scale(names: Mapping[str, object], path: Path, scale: str) -> Study:
 
 def _smoke(study: Study) -> Study:
     few = [[p for p in study.prompts if cells.is_validation(p) is kind][:n] for kind, n in _SMOKE_PROMPTS.items()]
-    return replace(
-        study, prompts=[p for part in few for p in part], train_seeds=study.train_seeds[:1], sample_seeds=study.sample_seeds[:1]
-    )
+    prompts = [prompt for part in few for prompt in part]
+    return replace(study, prompts=prompts, train_seeds=study.train_seeds[:1], sample_seeds=study.sample_seeds[:1])
 
 
 def check(study: Study) -> None:

@@ -40,39 +40,39 @@ class Local:
         self.logs = logs
 
     def __call__(self, tasks: Sequence[Task]) -> Iterator[Step | Done]:
-        waiting, inbox, crew = deque(tasks), queue.Queue[tuple[int, Any]](), {}
+        waiting, left = deque(tasks), len(tasks)
+        inbox: queue.Queue[tuple[_Worker, Any]] = queue.Queue()
+        crew: list[_Worker] = []
         try:
-            for number in range(min(self.workers, len(tasks))):
-                crew[number] = _Worker(number, self.logs, inbox, waiting.popleft())
-            left = len(tasks)
+            for number in range(min(self.workers, left)):
+                crew.append(_Worker(number, self.logs, inbox, waiting.popleft()))
             while left:
-                number, message = inbox.get()
-                event = crew[number].event(message)
+                worker, message = inbox.get()
+                if worker.stopped:
+                    continue
+                event = worker.event(message)
                 yield event
                 if isinstance(event, Done):
                     left -= 1
-                    _next(crew, number, waiting, inbox, self.logs)
+                    crew[worker.number] = self._go_on(worker, waiting, inbox)
         finally:
-            for worker in crew.values():
+            for worker in crew:
                 worker.stop()
 
-
-def _next(crew: dict[int, _Worker], number: int, waiting: deque[Task], inbox: queue.Queue[Any], logs: Path) -> None:
-    """Gives the worker its next task, in a new process where the old one died."""
-    if not waiting:
-        crew.pop(number).stop()
-    elif crew[number].alive:
-        crew[number].give(waiting.popleft())
-    else:
-        crew[number].stop()
-        crew[number] = _Worker(number, logs, inbox, waiting.popleft())
+    def _go_on(self, worker: _Worker, waiting: deque[Task], inbox: queue.Queue[tuple[_Worker, Any]]) -> _Worker:
+        """Gives the worker its next task, in a new process where the old one died."""
+        if worker.alive and waiting:
+            worker.give(waiting.popleft())
+            return worker
+        worker.stop()
+        return _Worker(worker.number, self.logs, inbox, waiting.popleft()) if waiting else worker
 
 
 class _Worker:
     """The parent's end of one process."""
 
-    def __init__(self, number: int, logs: Path, inbox: queue.Queue[Any], task: Task) -> None:
-        self.number, self.task, self.alive = number, task, True
+    def __init__(self, number: int, logs: Path, inbox: queue.Queue[tuple[_Worker, Any]], task: Task) -> None:
+        self.number, self.task, self.alive, self.stopped = number, task, True, False
         self.log = logs / f"worker-{number}.log"
         with files.explained(self.log):
             logs.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ class _Worker:
                 command = [sys.executable, "-c", _START]
                 self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, env=_environment())
         assert self.process.stdout is not None
-        threading.Thread(target=_listen, args=(number, self.process.stdout, inbox), daemon=True).start()
+        threading.Thread(target=_listen, args=(self, self.process.stdout, inbox), daemon=True).start()
         self.give(task)
 
     def give(self, task: Task) -> None:
@@ -109,6 +109,7 @@ class _Worker:
 
     def stop(self) -> None:
         """Kills: whatever the worker was at is either on disk or will be made again."""
+        self.stopped = True
         self.process.kill()
         self.process.wait()
         assert self.process.stdin is not None
@@ -125,12 +126,12 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **dict.fromkeys(_THREADS, "1"), "PYTHONPATH": path}
 
 
-def _listen(number: int, pipe: IO[bytes], inbox: queue.Queue[Any]) -> None:
+def _listen(worker: _Worker, pipe: IO[bytes], inbox: queue.Queue[tuple[_Worker, Any]]) -> None:
     with pipe:
         for line in pipe:
             if line.endswith(b"\n"):  # a killed worker may leave half a line
-                inbox.put((number, json.loads(line)))
-    inbox.put((number, None))
+                inbox.put((worker, json.loads(line)))
+    inbox.put((worker, None))
 
 
 def serve() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from salt_bench import record
 from salt_bench.types import ArrayClip, Clip, Log, Prompt
-from salt_bench.worlds.base import World
+
+if TYPE_CHECKING:
+    from salt_bench.worlds.base import World
 
 _BATCH = 32  # prompts per call of the renderer: a clip does not depend on it
 
