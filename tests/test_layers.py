@@ -92,10 +92,9 @@ def refuse(found: list[Import]) -> None:
 
 def test_the_walk_sees_what_python_would_import(tmp_path: Path) -> None:
     path = tmp_path / "x.py"
-    path.write_text(
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\ntry:\n    import ray\nexcept ImportError:\n    import a\n"
-        "class C:\n    import b\n    def f(self):\n        from c import d\n"
-    )
+    guarded = "try:\n    import ray\nexcept ImportError:\n    import a\n"
+    inside = "class C:\n    import b\n    def f(self):\n        from c import d\n"
+    path.write_text(f"from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\n{guarded}{inside}")
     top = {i.module for i in imports(path) if i.top}
     assert top == {"typing", "typing.TYPE_CHECKING", "ray", "a", "b"}
     assert {i.module for i in imports(path)} - top == {"torch", "c", "c.d"}
