@@ -98,7 +98,8 @@ class VideoClip:
 
     def _picked(self, index: list[int]) -> np.ndarray:
         """Only what is asked for is kept in memory."""
-        kept, wanted, at = {}, set(index), 0
+        kept: dict[int, np.ndarray] = {}
+        wanted, at = set(index), 0
         for block in self.blocks():
             kept |= {at + i: frame for i, frame in enumerate(block) if at + i in wanted}
             at += len(block)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,14 +19,13 @@ import toy
 
 KILLS = 20
 ARMS = '{"plain": ToyArm(3, steps=60, pause=0.01), "plus 7": ToyArm(7, steps=60, pause=0.01)}'
-STUDY = os.environ.get("SALT_KILL_STUDY", "")  # a study file to prove instead of the toy, at smoke scale
+STUDIES = ("toy", *(path.name for path in sorted(Path(__file__).parent.glob("study_*.py"))))  # a study file here is proven too
 
 
-@pytest.fixture
-def arguments(tmp_path: Path) -> list[str]:
-    if STUDY:
-        return ["run", str(Path(STUDY).resolve()), "--scale", "smoke", "--out", "published"]
-    return ["run", str(toy.write_study(tmp_path, ARMS)), "--jobs", "2", "--out", "published"]
+@pytest.fixture(params=STUDIES)
+def arguments(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    path = toy.write_study(tmp_path, ARMS) if request.param == "toy" else Path(__file__).parent / request.param
+    return ["run", str(path), "--jobs", "2", "--out", "published"]
 
 
 def start(folder: Path, arguments: list[str]) -> subprocess.Popen[str]:
@@ -57,21 +57,30 @@ def kill_after(folder: Path, arguments: list[str], seconds: float) -> bool:
 
 
 def outcome(folder: Path) -> dict[str, bytes]:
-    """The table and every checkpoint; a training state that a resume no longer needs and lock files are no results."""
+    """The table and every checkpoint; locks and what a kill left half-written are no results."""
     checkpoints = [p for p in (folder / "runs" / "checkpoints").rglob("*") if p.is_file() and not p.name.startswith(".")]
     files = [folder / "published" / "scores.jsonl", *(p for p in checkpoints if p.suffix != ".lock")]
     return {str(p.relative_to(folder)): p.read_bytes() for p in files}
 
 
 def test_kills_change_no_byte(tmp_path: Path, arguments: list[str]) -> None:
-    seconds = finish(tmp_path / "calm", arguments)
-    draw, killed = random.Random(0), 0
-    for _ in range(KILLS):
-        # Up to the whole length of a run, early moments more often: a resumed run has less and less left to do.
-        killed += kill_after(tmp_path / "wild", arguments, 0.2 + seconds * draw.random() ** 2)
-    finish(tmp_path / "wild", arguments)
-    calm, wild = outcome(tmp_path / "calm"), outcome(tmp_path / "wild")
-    print(f"\n{killed} of {KILLS} runs killed, {len(calm)} files compared")
-    assert killed >= KILLS // 4
-    assert wild.keys() == calm.keys()
-    assert [name for name in calm if calm[name] != wild[name]] == []
+    calm, wild, draw = tmp_path / "calm", tmp_path / "wild", random.Random(0)
+    seconds, killed, ended = finish(calm, arguments), 0, 0
+    while killed < KILLS:
+        if kill_after(wild, arguments, 0.2 + 0.8 * seconds * draw.random()):
+            killed += 1
+        else:  # resumed so often that it came to its end: compare, and torment a new one
+            same(calm, wild)
+            shutil.rmtree(wild)
+            ended += 1
+        assert ended < KILLS, "the kills come too late to disturb anything"
+    finish(wild, arguments)
+    print(f"\n{KILLS} runs killed, {ended + 1} outcomes of {same(calm, wild)} files compared")
+
+
+def same(calm: Path, wild: Path) -> int:
+    """How many files there are, all of them equal."""
+    wanted, found = outcome(calm), outcome(wild)
+    assert found.keys() == wanted.keys()
+    assert [name for name in wanted if wanted[name] != found[name]] == []
+    return len(wanted)
