@@ -1,0 +1,84 @@
+"""Sessions: how this project is checked. `nox -l` lists them; what follows `--` goes to the tool inside."""
+
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests"]
+nox.options.error_on_external_run = True
+
+ROOT = Path(__file__).parent
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+def install(session: nox.Session, *what: str) -> None:
+    """The pinned versions, whatever is asked for."""
+    session.install("-c", "constraints.txt", *(what or ("-e", ".[test]")))
+
+
+def run(session: nox.Session, *command: str) -> None:
+    session.run(*command, *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Everything that takes seconds, on two processes."""
+    install(session)
+    run(session, "pytest", "tests", "--ignore", "tests/proofs", "--ignore", "tests/speed", "-n", "2")
+
+
+@nox.session
+def proofs(session: nox.Session) -> None:
+    """What takes minutes: kills, coverage of intervals, browsers."""
+    install(session)
+    run(session, "pytest", "tests/proofs", "-s")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    install(session, "ruff")
+    session.run("ruff", "check", ".", *session.posargs)
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    install(session, "-e", ".[test]", "mypy")
+    run(session, "mypy")
+
+
+@nox.session
+def smoke(session: nox.Session) -> None:
+    """Every ablation at smoke scale; publishes into runs/smoke/ and never into reports/."""
+    install(session)
+    for path in ABLATIONS:
+        run(session, "salt-bench", "run", str(path.relative_to(ROOT)), "--scale", "smoke")
+
+
+@nox.session
+def speed(session: nox.Session) -> None:
+    install(session)
+    run(session, "pytest", "tests/speed", "--benchmark-only")
+
+
+@nox.session
+def teacher(session: nox.Session) -> None:
+    """Trains the teacher that ships with the package again, from nothing."""
+    install(session)
+    run(session, "salt-train", "run", "teacher")
+
+
+def ablation(path: Path) -> None:
+    """One session per file in ablations/: the file that exists is the session that exists."""
+
+    @nox.session(name=f"ablation_{path.stem}")
+    def session(session: nox.Session) -> None:
+        install(session)
+        run(session, "salt-bench", "run", str(path.relative_to(ROOT)))
+
+
+ABLATIONS = sorted((ROOT / "ablations").glob("[!_]*.py"))
+for file in ABLATIONS:
+    ablation(file)

@@ -1,0 +1,38 @@
+"""What there is: judges, probes, worlds, ablations … found in their folders. A file that exists is a file that counts."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+from importlib import metadata
+from pathlib import Path
+
+KINDS = ("judges", "setjudges", "probes", "worlds", "samplers")
+GROUPS = {"sources": "salt_bench.sources", "methods": "salt_train.methods"}
+
+
+def listing(root: Path) -> dict[str, dict[str, str]]:
+    """kind → name → one line about it. Imports the bench's own modules and nothing else."""
+    found = {kind: _classes(f"salt_bench.{kind}") for kind in KINDS}
+    found |= {kind: {e.name: e.value for e in metadata.entry_points(group=group)} for kind, group in GROUPS.items()}
+    found["ablations"] = {str(p.relative_to(root)): _headline(p) for p in sorted((root / "ablations").glob("[!_]*.py"))}
+    return found
+
+
+def _classes(package: str) -> dict[str, str]:
+    """Every class with a name of its own (`name = "…"`), or, in samplers, every arm, that a module of `package` defines."""
+    modules = pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
+    classes = [c for m in modules for c in vars(importlib.import_module(m.name)).values() if inspect.isclass(c)]
+    ours = [c for c in classes if c.__module__.startswith(package) and not inspect.isabstract(c)]
+    named = {c.__dict__["name"]: c for c in ours if isinstance(c.__dict__.get("name"), str)}
+    arms = {c.__name__: c for c in ours if hasattr(c, "prepare") and hasattr(c, "sampler")}
+    return {name: (inspect.getdoc(c) or "").split("\n")[0] for name, c in sorted((named | arms).items())}
+
+
+def _headline(path: Path) -> str:
+    try:
+        return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
+    except SyntaxError as error:
+        return f"does not parse: {error}"
