@@ -67,7 +67,7 @@ def speed(session: nox.Session) -> None:
 def teacher(session: nox.Session) -> None:
     """Trains the teacher that ships with the package again, from nothing."""
     install(session)
-    run(session, "salt-train", "run", "teacher")
+    run(session, "salt-train", "run", "teacher", "--again", "--processes", "2")
 
 
 def ablation(path: Path) -> None:

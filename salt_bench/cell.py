@@ -272,15 +272,18 @@ def _save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def _probe(study: Study, cell: Cell, place: Place, log: Log) -> list[Score]:
-    """Every probe at every setting; an arm that cannot be stepped (the truth, videos on disk) has no such rows."""
-    arms = {setting: arm_at(study, cell, setting) for setting in settings(study, cell)}
-    if not study.probes or not isinstance(next(iter(arms.values())).sampler(cell.train_seed, place.models), Steppable):
+    """Every probe, once: a probe chooses the model's grids itself, so its rows stand under the cell's first setting.
+
+    An arm that cannot be stepped (the truth, videos on disk) has no such rows."""
+    setting = settings(study, cell)[0]
+    arm = arm_at(study, cell, setting)
+    if not study.probes or not isinstance(arm.sampler(cell.train_seed, place.models), Steppable):
         return []
-    jobs = [(setting, seed, probe) for setting, seed in _shots(study, cell) for probe in study.probes]
+    jobs = [(seed, probe) for seed in study.sample_seeds for probe in study.probes]
     scores = []
-    for (setting, seed, probe), part in zip(jobs, _parts(log, len(jobs)), strict=True):
+    for (seed, probe), part in zip(jobs, _parts(log, len(jobs)), strict=True):
         base = functools.partial(Score, cell.arm, setting, cell.train_seed, sample_seed=seed)
-        asked = probe(arms[setting], cell.train_seed, place.models, study.prompts, seed, _as_stage("probe", part))
+        asked = probe(arm, cell.train_seed, place.models, study.prompts, seed, _as_stage("probe", part))
         scores += [_score(base, prompt, probe, lambda values=values: values) for prompt, values in asked]
     return scores
 

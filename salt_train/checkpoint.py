@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +14,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from salt_bench import files
+from salt_bench.errors import UserError
+
 WEIGHTS, LOG, RECIPE, RESUME = "student.safetensors", "log.jsonl", "recipe.json", "resume.pt"
 PRETRAINED = Path(__file__).parent / "pretrained"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A checkpoint that is missing, truncated, foreign or unsafe; the message names the file and the remedy."""
 
 
@@ -29,26 +31,11 @@ def find(fingerprint: str, root: Path) -> Path | None:
     return next((p for p in places if (p / RECIPE).is_file()), None)
 
 
-def write(path: Path, data: bytes) -> None:
-    """All of `data` or nothing: a temporary sibling that is flushed to disk and then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def finish(folder: Path, weights: Mapping[str, Tensor], log: list[dict[str, Any]], recipe: Mapping[str, Any]) -> None:
     """Writes a finished checkpoint; recipe.json comes last and makes it one."""
-    write(folder / WEIGHTS, save({k: v.detach().contiguous() for k, v in sorted(weights.items())}))
-    write(folder / LOG, "".join(json.dumps(row, sort_keys=True) + "\n" for row in log).encode())
-    write(folder / RECIPE, (json.dumps(recipe, indent=1, sort_keys=True) + "\n").encode())
+    files.write_bytes(folder / WEIGHTS, save({k: v.detach().contiguous() for k, v in sorted(weights.items())}))
+    files.write_bytes(folder / LOG, "".join(json.dumps(row, sort_keys=True) + "\n" for row in log).encode())
+    files.write_bytes(folder / RECIPE, (json.dumps(recipe, indent=1, sort_keys=True) + "\n").encode())
     (folder / RESUME).unlink(missing_ok=True)
 
 
@@ -83,14 +70,8 @@ def digest(folder: Path) -> str:
 
 def pause(folder: Path, state: Mapping[str, Any]) -> None:
     """Writes what a killed run needs to go on to the same numbers."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{RESUME}.{os.getpid()}"
-    try:
-        torch.save(dict(state), temporary)
-        os.replace(temporary, folder / RESUME)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with files.atomic(folder / RESUME) as file:
+        torch.save(dict(state), file)
 
 
 def resume(folder: Path) -> dict[str, Any] | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from salt_bench import record
+from salt_bench.errors import WrongUse
 from salt_bench.types import Log, Sampler
 from salt_bench.worlds.base import World
 from salt_train import checkpoint
@@ -110,14 +112,20 @@ def _without_sampling(data: Any) -> Any:
     return data
 
 
-def checkpoint_arm(word: str) -> Recipe | None:
-    """The arm that a checkpoint folder on the command line stands for; None where the word is no folder with a recipe."""
-    folder = Path(word)
-    if not (folder / checkpoint.RECIPE).is_file():
-        return None
-    found = record.load(checkpoint.recipe(folder))
+def read(path: Path) -> Recipe:
+    """The recipe in a JSON file, as `salt-train inspect` shows it or a checkpoint folder holds it.
+
+    Raises WrongUse where the file holds no recipe."""
+    try:
+        found = record.load(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise WrongUse(f"{path} is no recipe of this version: {error}") from None
     if not isinstance(found, Recipe):
-        raise checkpoint.CheckpointError(f"{folder / checkpoint.RECIPE} holds no recipe; name a folder that salt-train wrote")
+        raise WrongUse(f"{path} holds a {type(found).__name__}, not a recipe")
     return found
 
 
+def checkpoint_arm(word: str) -> Recipe | None:
+    """The arm that a checkpoint folder on the command line stands for; None where the word is no folder with a recipe."""
+    path = Path(word) / checkpoint.RECIPE
+    return read(path) if path.is_file() else None

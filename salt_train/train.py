@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from filelock import FileLock
 from torch import Tensor, nn
 
-from salt_bench import record
+from salt_bench import files, record
+from salt_bench.errors import UserError
 from salt_bench.rng import Draws
 from salt_bench.types import Log
 from salt_train import checkpoint, codecs
@@ -28,7 +28,7 @@ from salt_train.rollout import Renoise
 SAVE_EVERY = 20  # updates between two resume files: a killed run repeats at most so many
 
 
-class TrainingError(RuntimeError):
+class TrainingError(UserError):
     """Training cannot go on; the message says why and what to change."""
 
 
@@ -64,9 +64,8 @@ def train(recipe: Recipe, root: Path, log: Log) -> Path:
 
     Under torchrun every process works on its share of each batch and gradients are averaged."""
     folder = root / recipe.fingerprint()
-    folder.mkdir(parents=True, exist_ok=True)
     rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    with FileLock(folder / f"lock{rank}"):
+    with files.lock(root / ".locks" / f"{folder.name}-{rank}.lock"):
         if checkpoint.find(recipe.fingerprint(), root):
             return folder
         nets = build(recipe, root)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from filelock import FileLock
-
-from salt_bench import record
+from salt_bench import files, record
 from salt_train import checkpoint
 from salt_train.codecs import pca
 
@@ -23,8 +21,7 @@ def _fitted(codec: pca.PCACodec, root: Path) -> pca.PCAWeights:
     shipped, made = checkpoint.PRETRAINED / name, root / name
     if shipped.is_file():
         return pca.load(codec, shipped)
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / f".{name}.lock"):
+    with files.lock(root / f".{name}.lock"):
         if not made.is_file():
-            checkpoint.write(made, pca.fit(codec).bytes())
+            files.write_bytes(made, pca.fit(codec).bytes())
     return pca.load(codec, made)

@@ -1,0 +1,132 @@
+"""The command `salt-train`: a method's name or a recipe file to a checkpoint."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from salt_bench.errors import UserError, WrongUse
+
+ERROR, INTERRUPTED = 5, 130
+
+app = typer.Typer(
+    help="Train few-step video models: a method's name or a recipe file to a checkpoint.",
+    epilog="Exit codes: 0 fine, 2 wrong use, 5 error, 130 Ctrl-C. SALT_TRACEBACK=1 shows where an error came from.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Runs = Annotated[Path, typer.Option(help="Work folder; checkpoints go to <runs>/checkpoints/<fingerprint>.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A parameter of the method, as in --set points=8.")]
+
+
+@app.command()
+def run(
+    method: Annotated[str, typer.Argument(help="A method (see `salt-train list`) or a recipe.json.", show_default=False)],
+    seed: Annotated[int, typer.Option(help="Training seed.")] = 0,
+    set_: Set = None,
+    runs: Runs = Path("runs"),
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, one thread each.")] = 1,
+    again: Annotated[bool, typer.Option("--again", help="Train even where the package ships this checkpoint.")] = False,
+) -> None:
+    """Train a method, its teacher first if that is missing. Stop it at any time: the same command goes on to the same numbers."""
+    from salt_train import checkpoint
+    from salt_train.recipe import checkpoints
+
+    recipe = _recipe(method, set_ or []).seeded(seed)
+    root = checkpoints(runs)
+    here = root / recipe.fingerprint()
+    shipped = checkpoint.find(recipe.fingerprint(), root)
+    if shipped and (not again or shipped == here):
+        print(f"nothing to do: {shipped} is finished" + ("" if shipped == here else " and ships with the package (--again)"))
+        return
+    from salt_train import launch
+
+    launch.train(recipe, runs, processes)
+    print(f"finished {here}")
+
+
+@app.command()
+def resume(folder: Annotated[Path, typer.Argument(help="The folder of a stopped run.", show_default=False)]) -> None:
+    """Say how far a stopped run is and which command goes on."""
+    from salt_train import checkpoint
+
+    if (folder / checkpoint.RECIPE).is_file():
+        print(f"{folder} is finished: nothing to resume")
+        return
+    state = checkpoint.resume(folder)
+    if state is None:
+        raise UserError(f"{folder} holds no stopped run ({checkpoint.RESUME} is missing); start it with salt-train run")
+    print(f"{folder} stopped after {len(json.loads(state['log']))} updates; the command that started it goes on from there")
+
+
+@app.command("list")
+def list_() -> None:
+    """Show the methods and their parameters."""
+    from salt_train.methods import methods
+
+    for name, function in methods().items():
+        print(f"{name}{inspect.signature(function)}".split(" ->")[0])
+        print(f"    {(inspect.getdoc(sys.modules[function.__module__]) or '').splitlines()[0]}")
+
+
+@app.command()
+def inspect_(folder: Annotated[Path, typer.Argument(help="A checkpoint's folder.", show_default=False)]) -> None:
+    """Show what a checkpoint is: recipe, size, digest, the last losses."""
+    from salt_train import checkpoint
+
+    recipe, tensors = checkpoint.recipe(folder), checkpoint.weights(folder)
+    print(json.dumps(recipe, indent=1))
+    print(f"{len(tensors)} tensors, {sum(t.numel() for t in tensors.values()):,} numbers, digest {checkpoint.digest(folder)}")
+    print((folder / checkpoint.LOG).read_text().splitlines()[-1])
+
+
+app.registered_commands[-1].name = "inspect"
+
+
+def _recipe(word: str, settings: list[str]):  # type: ignore[no-untyped-def]  # Recipe is imported late: torch is slow
+    """The recipe that a word on the command line stands for."""
+    from salt_train.methods import method
+    from salt_train.recipe import read
+
+    if word.endswith(".json"):
+        if settings:
+            raise WrongUse("--set changes a method's parameters; edit the recipe file instead")
+        return read(Path(word))
+    function = method(word)
+    known = inspect.signature(function).parameters
+    values = {}
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        if name not in known or not text:
+            raise WrongUse(f"--set {setting!r}: {word} takes {', '.join(f'{k}=…' for k in known) or 'no parameters'}")
+        values[name] = _parsed(text)
+    return function(**values)
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def main() -> None:
+    """The entry point: every way to end is an exit code, uncaught exceptions included."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where this one stopped", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if os.environ.get("SALT_TRACEBACK") == "1":
+            raise
+        print(f"salt-train: {error if isinstance(error, UserError) else f'{type(error).__name__}: {error}'}", file=sys.stderr)
+        sys.exit(error.code if isinstance(error, UserError) else ERROR)

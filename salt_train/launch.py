@@ -1,0 +1,70 @@
+"""Training from the command line: a progress bar, and as many processes as asked for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from salt_bench import record
+from salt_bench.errors import UserError
+from salt_bench.types import Log
+from salt_train.recipe import Recipe, checkpoints, read
+
+
+def train(recipe: Recipe, runs: Path, processes: int) -> None:
+    """Trains `recipe`, its teachers first, with a bar and the time left. More than one process is a torchrun job on this machine."""
+    if recipe.teacher:
+        with bar("teacher") as log:
+            recipe.teacher.prepare(recipe.teacher.seed, runs, log)
+    if processes == 1:
+        _here(recipe, runs)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "recipe.json"
+        path.write_text(record.text(recipe))
+        command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "salt_train.launch"]
+        done = subprocess.run([sys.executable, *command, str(path), str(runs)], env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
+    if done.returncode:
+        raise UserError(f"training with {processes} processes ended with exit code {done.returncode}; see the messages above")
+
+
+def _here(recipe: Recipe, runs: Path) -> None:
+    import torch
+
+    from salt_train.train import train
+
+    torch.set_num_threads(1)
+    with bar("train", quiet=os.environ.get("RANK", "0") != "0") as log:
+        train(recipe, checkpoints(runs), log)
+
+
+@contextmanager
+def bar(title: str, quiet: bool = False) -> Iterator[Log]:
+    """A progress bar with elapsed time and time left, as a log."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn(title), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
+        task = progress.add_task(title, total=1.0)
+        yield lambda _, fraction: progress.update(task, completed=fraction)
+
+
+def main() -> None:
+    """One process of a torchrun job: recipe file and work folder are the arguments."""
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo")
+    try:
+        _here(read(Path(sys.argv[1])), Path(sys.argv[2]))
+    finally:
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
