@@ -328,7 +328,7 @@ def missing(source: Source) -> Table | None:
 def markdown(table: Table) -> str:
     """A pipe table with padded columns, so that it also reads in a terminal."""
     body = [[_md(cell) for cell in row] for row in table.rows]
-    head = [_escape(c) for c in table.columns]
+    head = [escape(c) for c in table.columns]
     widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
     rule = ["-" * w if i < table.words else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     lines = [head, rule, *body]
@@ -339,11 +339,11 @@ def _pad(text: str, width: int, left: bool) -> str:
     return text.ljust(width) if left else text.rjust(width)
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """What GitHub would read as a cell's end, as emphasis or as a tag."""
     return re.sub(r"<(?=[\w/!?])", "&lt;", text.replace("|", "\\|").replace("*", "\\*").replace("\n", " "))
 
 
 def _md(cell: Cell) -> str:
-    text = _escape(cell.text)
+    text = escape(cell.text)
     return f"**{text}**" if cell.mark == "best" else f"{text} ≈" if cell.mark == "tied" else text
