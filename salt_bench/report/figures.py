@@ -60,17 +60,25 @@ def _all(source: Source, gallery: Gallery | None) -> Iterator[tuple[str, str, Fi
         ("effects", f"Difference of every arm to {source.baseline} with 95% intervals; shaded: within the margin", effects),
         ("pareto", "Accuracy against semigroup defect: the best corner is top left", pareto),
         ("defect", "Semigroup defect of each inference interval, per arm", defect),
-        ("cross-step", "Latent distance between the clips of two step counts, one matrix per arm; darker is closer", cross_step),
+        (
+            "cross-step",
+            "Latent distance between the clips of two step counts, one matrix per arm; darker is closer",
+            cross_step,
+        ),
         ("steps", "Quality against the number of steps, per arm", steps),
     ]
     for name, text, make in makers:
         if figure := make(source):
             yield name, text, figure
     for i, family in enumerate(source.families):
-        text = f"Sweep of {family.name} with 95% intervals; grey band: {source.baseline}"
+        text = f"Sweep of {family.title} with 95% intervals; grey band: {source.baseline}"
         yield f"sweep-{i + 1}", text, sweep(source, family)
     if gallery:
-        yield "contact-sheet", "First, middle and last frame of every clip; rows are prompts, columns are arms", contact_sheet(gallery)
+        yield (
+            "contact-sheet",
+            "First, middle and last frame of every clip; rows are prompts, columns are arms",
+            contact_sheet(gallery),
+        )
 
 
 @contextmanager
@@ -121,25 +129,36 @@ def effects(source: Source) -> Figure | None:
     arms = [a for a in source.arms if a != source.baseline]
     figure, grid = _axes(1, len(metrics), 2.3 * len(metrics) + 1.2, 0.36 * len(arms) + 1.3, sharey=True)
     for axes, metric in zip(grid[0], metrics, strict=True):
-        _margin_band(axes, source, metric)
-        for c in (c for c in found if c.metric == metric):
-            e, word = c.effect, c.verdict.split(",")[0]
-            colour = {"better": GOOD, "worse": BAD}.get(word, OPEN)
-            bar = _half(e.low, e.mean, e.high)
-            axes.errorbar(e.mean, arms.index(e.arm), xerr=bar, fmt="o", color=colour, markersize=5.5, capsize=2.5, lw=1.6)
-        axes.axvline(0, color=INK, lw=1)
+        margin = (source.margin(source.setting, metric) or 0.0) if metric.output.better else 0.0
+        _forest(axes, source, arms, [c for c in found if c.metric == metric], margin)
         axes.set_title(metric.title + metric.arrow, fontsize=9)
-        axes.locator_params(axis="x", nbins=4)
-        axes.grid(False, axis="y")
     grid[0, 0].set_yticks(range(len(arms)), arms, color=INK)
     grid[0, 0].set_ylim(len(arms) - 0.4, -0.6)
     return figure
 
 
-def _margin_band(axes: Axes, source: Source, metric: Metric) -> None:
-    margin = source.margin(source.setting, metric) if metric.output.better else None
-    if margin is not None:
-        axes.axvspan(-margin, margin, color=GRID, lw=0, zorder=0)
+def _forest(axes: Axes, source: Source, arms: Sequence[str], found: Sequence[tables.Comparison], margin: float) -> None:
+    """The range is that of the arms which did not collapse; one that lies outside is an arrow with its number."""
+    sound = [c.effect for c in found if not source.fallen(c.effect.arm, c.effect.setting)] or [c.effect for c in found]
+    ends = [x for e in sound for x in (e.low, e.mean, e.high) if math.isfinite(x)] + [-margin, margin]
+    pad = 0.06 * (max(ends) - min(ends)) or 1.0
+    low, high = min(ends) - pad, max(ends) + pad
+    axes.axvspan(-margin, margin, color=GRID, lw=0, zorder=0)
+    axes.axvline(0, color=INK, lw=1)
+    for c in found:
+        e, at = c.effect, arms.index(c.effect.arm)
+        colour = {"better": GOOD, "worse": BAD, "worse, within the margin": BAD}.get(c.verdict, OPEN)
+        if low <= e.mean <= high:
+            axes.errorbar(
+                e.mean, at, xerr=_half(e.low, e.mean, e.high), fmt="o", color=colour, markersize=5.5, capsize=2.5, lw=1.6
+            )
+        else:
+            left = e.mean < low
+            text = f"◂ {e.mean:+.2g}" if left else f"{e.mean:+.2g} ▸"
+            axes.text(low if left else high, at, text, color=colour, ha="left" if left else "right", va="center", fontsize=8.5)
+    axes.set_xlim(low, high)
+    axes.locator_params(axis="x", nbins=4)
+    axes.grid(False, axis="y")
 
 
 def sweep(source: Source, family: Family) -> Figure:
@@ -152,7 +171,7 @@ def sweep(source: Source, family: Family) -> Figure:
         points = [(i, a) for i, a in enumerate(family.arms.values()) if source.has(a, source.setting, metric)]
         _line(axes, source, metric, [(i, a, source.setting) for i, a in points], COLOURS[1], "o")
         axes.set_xticks(range(len(family.arms)), [f"{x:g}" for x in family.arms])
-        axes.set_xlabel(family.name.rstrip(" =") or family.name)
+        axes.set_xlabel(family.title)
         axes.set_title(metric.title + metric.arrow, fontsize=9)
     return figure
 
@@ -164,7 +183,13 @@ def _band(axes: Axes, mean: float, low: float, high: float) -> None:
 
 
 def _line(
-    axes: Axes, source: Source, metric: Metric, points: Sequence[tuple[float, str, str]], colour: str, marker: str, label: str = ""
+    axes: Axes,
+    source: Source,
+    metric: Metric,
+    points: Sequence[tuple[float, str, str]],
+    colour: str,
+    marker: str,
+    label: str = "",
 ) -> None:
     """Means with intervals at the places (x, arm, setting), joined."""
     found = [(x, source.summary(a, s, metric)) for x, a, s in points]
@@ -224,8 +249,8 @@ def cross_step(source: Source) -> Figure | None:
         return None
     counts = sorted({int(k) for m in metrics for k in m.part[7:].split("-")})
     matrices = [_matrix(source, arm, metrics, counts) for arm in arms]
-    top, columns = max(float(np.nanmax(m)) for m in matrices), min(5, len(arms))
-    rows = -(-len(arms) // columns)
+    top, rows = max(float(np.nanmax(m)) for m in matrices), -(-len(arms) // 5)
+    columns = -(-len(arms) // rows)
     figure, grid = _axes(rows, columns, 2.05 * columns, 2.15 * rows)
     for axes in grid.flat[len(arms) :]:
         axes.set_visible(False)
@@ -235,7 +260,7 @@ def cross_step(source: Source) -> Figure | None:
 
 
 def _matrix(source: Source, arm: str, metrics: Sequence[Metric], counts: Sequence[int]) -> np.ndarray:
-    matrix = np.zeros((len(counts), len(counts)))
+    matrix = np.full((len(counts), len(counts)), np.nan)
     for m in metrics:
         a, b = (counts.index(int(k)) for k in m.part[7:].split("-"))
         matrix[a, b] = matrix[b, a] = source.summary(arm, source.setting, m).mean
@@ -245,8 +270,9 @@ def _matrix(source: Source, arm: str, metrics: Sequence[Metric], counts: Sequenc
 def _heat(axes: Axes, arm: str, matrix: np.ndarray, counts: Sequence[int], top: float) -> None:
     axes.pcolormesh(matrix, cmap="cividis", vmin=0, vmax=top, edgecolor="white", linewidth=1)
     for i, j in np.ndindex(*matrix.shape):
-        dark = matrix[i, j] < 0.6 * top
-        text = f"{matrix[i, j]:.2f}".lstrip("0") if i != j else ""
+        if i == j:
+            continue
+        dark, text = matrix[i, j] < 0.6 * top, f"{matrix[i, j]:.2f}".lstrip("0")
         axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=7.5, color="white" if dark else INK)
     ticks = np.arange(len(counts)) + 0.5
     axes.set_xticks(ticks, [str(k) for k in counts])

@@ -53,9 +53,8 @@ class Gallery:
             if not name or "/" in name or "\\" in name or name in (".", ".."):
                 raise ValueError(f"{folder / 'index.json'}: a slug or prompt id is one plain file name, got {name!r}")
         made = f"{index['setting']}, training seed {index['train_seed']}, sample seed {index['sample_seed']}"
-        columns, rows = (
-            tuple(make(k, v) for k, v in items.items()) for make, items in ((Column, known), (Row, index["prompts"]))
-        )
+        columns = tuple(Column(name, slug) for name, slug in known.items())
+        rows = tuple(Row(id, text) for id, text in index["prompts"].items())
         return cls(folder, index["fps"], index["frames"], (index["size"][0], index["size"][1]), columns, rows, made)
 
     def clip(self, slug: str, prompt: str) -> Path | None:
@@ -70,7 +69,9 @@ class Gallery:
         pixels = np.asarray(Image.open(io.BytesIO(path.read_bytes())).convert("RGB"))
         height, width = self.size
         if pixels.shape[:2] != (height, width * self.count):
-            raise ValueError(f"{path.name}: {self.count} frames of {height}×{width} side by side expected, got {pixels.shape[:2]}")
+            raise ValueError(
+                f"{path.name}: {self.count} frames of {height}×{width} side by side expected, got {pixels.shape[:2]}"
+            )
         return pixels.reshape(height, self.count, width, 3).transpose(1, 0, 2, 3)
 
     @cached_property

@@ -31,7 +31,7 @@ _SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
 }
 _GREEK = re.compile(r"GREEK (SMALL|CAPITAL) LETTER (\w+)")
 _NAMES = {"LAMDA": "lambda", "OMICRON": "o"}
-_UPRIGHT = set("Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split())
+_UPRIGHT = {"Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega"}
 
 
 def latex(table: Table) -> str:

@@ -1,10 +1,11 @@
-"""A finished study's folder in, its report out: report.md, index.html, table.tex and figures/, as a pure function of the table."""
+"""A finished study's folder in, its report out: report.md, index.html, table.tex, figures/. Pure: the same table, the same bytes."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +130,9 @@ def verdict(source: Source) -> Verdict:
     decision = source.decision
     if decision is None:
         label = "No claim was made beforehand: what was measured"
-        return Verdict(label, "open", f"Against {source.baseline} at {source.setting}, 95% intervals.", lines=_comparisons(source))
+        return Verdict(
+            label, "open", f"Against {source.baseline} at {source.setting}, 95% intervals.", lines=_comparisons(source)
+        )
     if isinstance(decision, str):
         return Verdict("The claim cannot be decided", "open", decision)
     if decision.chosen is None:
@@ -148,7 +151,8 @@ def _label(decision: stats.Decision, points: Sequence[Point]) -> tuple[str, str]
 
 def _sentence(decision: stats.Decision, points: Sequence[Point]) -> str:
     claim = decision.claim
-    who = f"{decision.chosen}, chosen among {len(claim.candidates)} on validation prompts, against {claim.baseline} at {claim.setting}"
+    chosen = f"{decision.chosen}, chosen among {len(claim.candidates)} on validation prompts"
+    who = f"{chosen}, against {claim.baseline} at {claim.setting}"
     failed = [f"{p.title.lower()} is {p.outcome}" for p in points if p.tone != "good"]
     if not failed:
         return f"{who}: all {len(points)} conditions hold on the test prompts."
@@ -201,14 +205,17 @@ def methods(source: Source) -> str:
         f"{len(study['arms'])} arms and {len(study['anchors'])} anchors on {total - held} test prompts"
         + (f" ({held} more, tagged validation, only choose among candidates and are in no table)" if held else "")
         + f"; training seeds {_join(study['train_seeds'])}, sample seeds {_join(study['sample_seeds'])}; {grids}. "
-        f"Judges: {_join(sorted(source.manifest['outputs']))}. The same training seed, prompt and sample seed give the same noise in "
-        "every arm, so effects are paired; intervals take training seeds and prompts as crossed random effects (Satterthwaite, "
-        "never narrower than t on the seed means). " + (f"Protocol: {facts}; the whole of it is in manifest.json." if facts else "")
+        f"Judges: {_join(sorted(source.manifest['outputs']))}. The same training seed, prompt and sample seed give the "
+        "same noise in every arm, so effects are paired; intervals take training seeds and prompts as crossed random effects (Satterthwaite, "
+        "never narrower than t on the seed means). "
+        + (f"Protocol: {facts}; the whole of it is in manifest.json." if facts else "")
     ).replace("_", " ")
 
 
 def _short(value: Any) -> bool:
-    return isinstance(value, (str, int, float, bool)) or (isinstance(value, list) and all(isinstance(v, (int, float)) for v in value))
+    return isinstance(value, (str, int, float, bool)) or (
+        isinstance(value, list) and all(isinstance(v, (int, float)) for v in value)
+    )
 
 
 def _fact(value: Any) -> str:
@@ -226,8 +233,13 @@ def _footer(manifest: Mapping[str, Any]) -> str:
 
 
 def _inline(name: str, svg: str) -> str:
-    """The <svg> element alone, with names of its own, so that many of them fit into one page."""
+    """The <svg> element alone, no wider than drawn at 1.5 px per point, with names of its own: many fit into one page."""
     body = svg[svg.index("<svg") :]
+    body = re.sub(r'width="([\d.]+)pt" height="[\d.]+pt"', _size, body, count=1)
     for before in (' id="', 'href="#', "url(#"):
         body = body.replace(before, f"{before}{name}-")
     return body
+
+
+def _size(match: re.Match[str]) -> str:
+    return f'style="max-width:{1.5 * float(match[1]):.0f}px"'

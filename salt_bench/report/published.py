@@ -14,7 +14,7 @@ TRUST = ("authors", "secondary", "third party")
 
 
 def load(path: Path = FILE) -> pd.DataFrame:
-    """The published scores, one row per number, in the file's order: columns `COLUMNS`, `nfe` int, `value` float, the rest text.
+    """The published scores, one row per number, in the file's order: `COLUMNS`, `nfe` int, `value` float, the rest text.
 
     ValueError where a column, a number, a source or a known `trust` is missing, or one fact is given twice.
     """

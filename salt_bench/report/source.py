@@ -1,10 +1,10 @@
-"""What a page is made from: one folder's table of scores and its manifest, and the few questions that every part asks of them."""
+"""What a page is made from: one folder's scores and its manifest, and the few questions that every part asks of them."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,9 @@ HEADLINE = (
     ("cross_step", "latent mean"),
 )
 """The main columns, in reading order: is it right, is it like the world, is it sharp, and does it agree with itself."""
+
+AGREEMENT = ("semigroup_defect", "cross_step")
+"""Judges of how well a model agrees with itself, which a collapsed model does too."""
 
 _COLUMNS = ("arm", "setting", "train_seed", "prompt", "sample_seed", "judge", "part", "value", "weight", "note")
 _SWEEP = re.compile(r"(?P<head>.*?[=\s])(?P<number>\d*\.?\d+)(?P<tail>\s.*)?")
@@ -53,6 +56,10 @@ class Family:
     name: str
     arms: Mapping[float, str]
 
+    @property
+    def title(self) -> str:
+        return self.name.replace("=", "").strip() or "the number in the name"
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -67,7 +74,9 @@ class Source:
         """FileNotFoundError where scores.jsonl or manifest.json is missing; ValueError where the scores are empty."""
         for name in ("scores.jsonl", "manifest.json"):
             if not (folder / name).is_file():
-                raise FileNotFoundError(f"{folder} holds no {name}; give the folder of a finished study (`salt-bench run` makes it)")
+                raise FileNotFoundError(
+                    f"{folder} holds no {name}; give the folder of a finished study (`salt-bench run` makes it)"
+                )
         lines = (folder / "scores.jsonl").read_text(encoding="utf-8").splitlines()
         rows = [row for line in lines if line for row in _parts(json.loads(line))]
         if not rows:
@@ -94,7 +103,7 @@ class Source:
 
     @cached_property
     def arms(self) -> tuple[str, ...]:
-        """The baseline first, then the study's order; where the manifest sorted its keys, numbers rise ("λ=3" before "λ=10")."""
+        """The baseline first, then the study's order; where that is alphabetic, numbers rise ("λ=3" before "λ=10")."""
         names = list(self.study["arms"])
         names = sorted(names, key=_natural) if names == sorted(names) else names
         return (self.baseline, *(name for name in names if name != self.baseline))
@@ -225,7 +234,7 @@ class Source:
     def mark(self, arm: str, setting: str, metric: Metric) -> str:
         """ "best", or "tied" where the paired difference from the best leaves it open; anchors do not compete."""
         rivals = [a for a in self.arms if self.has(a, setting, metric)]
-        if metric.judge in ("semigroup_defect", "cross_step"):
+        if metric.judge in AGREEMENT:
             rivals = [a for a in rivals if not self.fallen(a, setting)]
         if arm not in rivals or len(rivals) < 2 or not metric.output.better:
             return ""
@@ -255,7 +264,7 @@ class Source:
         for arm in self.arms:
             if match := _SWEEP.fullmatch(arm):
                 found.setdefault(match["head"] + (match["tail"] or ""), {})[float(match["number"])] = arm
-        return tuple(Family(name.strip(), dict(sorted(arms.items()))) for name, arms in found.items() if len(arms) >= 3)
+        return tuple(Family(name, dict(sorted(arms.items()))) for name, arms in found.items() if len(arms) >= 3)
 
 
 def _parts(score: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
@@ -264,5 +273,5 @@ def _parts(score: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
         yield (*head, part, value, score.get("weight", 1.0), score.get("note", ""))
 
 
-def _natural(name: str) -> Sequence[tuple[float, str]]:
+def _natural(name: str) -> list[tuple[float, str]]:
     return [(float(x), "") if x[0].isdigit() else (-1.0, x) for x in re.findall(r"\d+\.?\d*|\D+", name)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from salt_bench import stats
 from salt_bench.report import published
-from salt_bench.report.source import Metric, Source
+from salt_bench.report.source import AGREEMENT, Metric, Source
 from salt_bench.types import Effect
 
 BLANK = "–"
@@ -42,13 +42,13 @@ class Table:
 
 
 def number(mean: float, low: float = math.nan, high: float = math.nan, sign: bool = False) -> str:
-    """ "0.812 ±0.021": two digits of the interval's half width; "[low, high]" where it is lopsided; the mean alone without one."""
+    """ "0.812 ±0.021": two digits of the half width; "[low, high]" where that is lopsided; the mean alone without an interval."""
     if math.isnan(mean):
         return BLANK
     half = (high - low) / 2
     if not math.isfinite(half):
         return _round(mean, 3 if abs(mean) < 100 else 1, sign)
-    digits = 3 if half < 1e-9 else min(4, max(0, 1 - math.floor(math.log10(half))))
+    digits = 3 if half < 1e-9 else min(4, max(0, 1 - math.floor(math.log10(float(f"{half:.1e}")))))
     if abs((high + low) / 2 - mean) > 0.05 * half + 1e-12:
         return f"{_round(mean, digits, sign)} [{_round(low, digits)}, {_round(high, digits)}]"
     return f"{_round(mean, digits, sign)} ±{half:.{digits}f}"
@@ -96,7 +96,11 @@ def _headers(source: Source, metrics: Sequence[Metric]) -> tuple[str, ...]:
 
 
 def _rests(source: Source, metrics: Sequence[Metric]) -> str:
-    return f"Mean ± 95% interval; n = {_counts(source, metrics[0])} (training seeds × test prompts; an anchor has one seed)" if metrics else ""
+    return (
+        f"Mean ± 95% interval; n = {_counts(source, metrics[0])} (training seeds × test prompts; an anchor has one seed)"
+        if metrics
+        else ""
+    )
 
 
 def _places(source: Source, only: str | None = None) -> list[tuple[str, str]]:
@@ -244,7 +248,8 @@ def verdict(source: Source, metric: Metric, effect: Effect, p: float) -> str:
     if not better:
         return "different"
     if better * effect.mean > 0:
-        return "better"
+        hollow = metric.judge in AGREEMENT and source.fallen(effect.arm, effect.setting)
+        return "better, no success" if hollow else "better"
     return "worse, within the margin" if standing == "no worse" else "worse"
 
 
@@ -252,12 +257,14 @@ def effects(source: Source) -> Table:
     """Arm minus baseline at the main setting for the main judges."""
     found = comparisons(source, source.setting, source.main)
     caption = (
-        f"{source.world}Arm minus {source.baseline} at {source.setting}, paired by training seed, prompt and noise; 95% interval; p after Holm "
-        f"over these {len(found)} comparisons. “No worse” is non-inferiority by the margin. Detectable: the smallest true "
-        "difference that this design finds with 80% power."
+        f"{source.world}Arm minus {source.baseline} at {source.setting}, paired by training seed, prompt and noise; "
+        f"95% interval; p after Holm over these {len(found)} comparisons. “No worse” is non-inferiority by the margin. Detectable: the smallest true "
+        "difference that this design finds with 80% power. “No success”: a collapsed or blurred arm agrees with itself."
     )
     columns = ("Judge", "Arm", "Difference", "p (Holm)", "Verdict", "Margin", "Detectable", "n")
-    return Table("effects", f"Effects against {source.baseline}", caption, columns, tuple(_effect_row(source, c) for c in found), 2)
+    return Table(
+        "effects", f"Effects against {source.baseline}", caption, columns, tuple(_effect_row(source, c) for c in found), 2
+    )
 
 
 def all_effects(source: Source) -> Table:
@@ -272,7 +279,7 @@ def all_effects(source: Source) -> Table:
 
 def _effect_row(source: Source, c: Comparison) -> tuple[Cell, ...]:
     e = c.effect
-    mark = {"better": "good", "no worse": "good", "worse": "bad"}.get(c.verdict, "")
+    mark = {"better": "good", "no worse": "good", "worse": "bad", "better, no success": "bad"}.get(c.verdict, "")
     p = "< 0.001" if c.holm < 0.001 else f"{c.holm:.3f}"
     return (
         _word(c.metric.title + c.metric.arrow),
@@ -281,7 +288,7 @@ def _effect_row(source: Source, c: Comparison) -> tuple[Cell, ...]:
         Cell(p, c.holm),
         _word(c.verdict, mark),
         _margin(source, c.metric, e.setting),
-        Cell(number(e.detectable), e.detectable),
+        Cell(f"{e.detectable:.2g}" if math.isfinite(e.detectable) else BLANK, e.detectable),
         Cell(_count(e.train_seeds, e.prompts), e.train_seeds * max(e.prompts, 1)),
     )
 
@@ -311,7 +318,9 @@ def published_table(source: Source) -> Table | None:
 
 def _published_row(key: Sequence[object], values: dict[str, float], metrics: Sequence[str]) -> tuple[Cell, ...]:
     name, model, nfe, source, trust = (str(k) for k in key)
-    numbers = (Cell(f"{values[m]:.4f}" if m == "defect" else f"{values[m]:.2f}", values[m]) if m in values else Cell() for m in metrics)
+    numbers = (
+        Cell(f"{values[m]:.4f}" if m == "defect" else f"{values[m]:.2f}", values[m]) if m in values else Cell() for m in metrics
+    )
     return (_word(name), _word(model), _word(source), _word(trust), Cell(nfe, int(nfe)), *numbers)
 
 
@@ -332,7 +341,10 @@ def markdown(table: Table) -> str:
     widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
     rule = ["-" * w if i < table.words else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     lines = [head, rule, *body]
-    return "\n".join("| " + " | ".join(_pad(x, w, i < table.words) for i, (x, w) in enumerate(zip(line, widths, strict=True))) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(_pad(x, w, i < table.words) for i, (x, w) in enumerate(zip(line, widths, strict=True))) + " |"
+        for line in lines
+    )
 
 
 def _pad(text: str, width: int, left: bool) -> str:

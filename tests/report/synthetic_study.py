@@ -38,7 +38,7 @@ ARMS = {
     "SC λ=1": Truth(0.84, 2.2, 0.90, 0.100, 0.150),
     "SC λ=10": Truth(0.30, 4.4, 0.50, 0.060, 0.080),
 }
-_OUTPUTS = {
+_OUTPUTS: dict[str, dict[str, tuple[Any, ...]]] = {
     "shapes": {
         "accuracy": ("share", 1, 0.03, False, "Accuracy"),
         **{p: ("share", 1, 0.05, False, p.capitalize()) for p in ("colour", "shape", "motion", "scene", "relation")},
@@ -135,7 +135,11 @@ def _judged(arm: str, truth: Truth, seed: int, prompt: str, shift: float, probe:
 
 def _defect(mean: float) -> dict[str, float]:
     share = dict(zip(INTERVALS, (1.5, 0.7, 0.6, 1.2), strict=True))
-    parts = {f"{i}/{x}": {"num": mean * s, "den": 1.0, "ratio": mean * s}[x] for i, s in share.items() for x in ("num", "den", "ratio")}
+    parts = {
+        f"{i}/{x}": {"num": mean * s, "den": 1.0, "ratio": mean * s}[x]
+        for i, s in share.items()
+        for x in ("num", "den", "ratio")
+    }
     return {"defect": mean, **parts}
 
 
