@@ -1,4 +1,4 @@
-"""A finished study's folder in, its report out: report.md, index.html, table.tex, figures/. Pure: the same table, the same bytes."""
+"""A finished study's folder in, its report out: report.md, index.html, table.tex, figures/. Same table, same bytes."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def verdict(source: Source) -> Verdict:
     """The claim's decision; where nothing is claimed, every main comparison in one sentence."""
     decision = source.decision
     if decision is None:
-        label = "No claim was made beforehand: what was measured"
+        label = "No claim: what was measured"
         return Verdict(
             label, "open", f"Against {source.baseline} at {source.setting}, 95% intervals.", lines=_comparisons(source)
         )
@@ -153,7 +153,7 @@ def _sentence(decision: stats.Decision, points: Sequence[Point]) -> str:
     claim = decision.claim
     chosen = f"{decision.chosen}, chosen among {len(claim.candidates)} on validation prompts"
     who = f"{chosen}, against {claim.baseline} at {claim.setting}"
-    failed = [f"{p.title.lower()} is {p.outcome}" for p in points if p.tone != "good"]
+    failed = [f"{p.title} is {p.outcome}" for p in points if p.tone != "good"]
     if not failed:
         return f"{who}: all {len(points)} conditions hold on the test prompts."
     return f"{who}: {len(failed)} of {len(points)} conditions fail on the test prompts; {'; '.join(failed)}."
@@ -180,7 +180,7 @@ def _found(e: stats.Effect) -> str:
 
 def _comparisons(source: Source) -> tuple[str, ...]:
     found = tables.comparisons(source, source.setting, source.main)
-    by_arm = {a: [f"{c.metric.title.lower()} {c.text} ({c.verdict})" for c in found if c.effect.arm == a] for a in source.arms}
+    by_arm = {a: [f"{c.metric.title} {c.text} ({c.verdict})" for c in found if c.effect.arm == a] for a in source.arms}
     return tuple(f"{arm}: {', '.join(parts)}." for arm, parts in by_arm.items() if parts)
 
 
@@ -189,7 +189,7 @@ def flagged(source: Source) -> tuple[str, ...]:
     places = [(a, s, source.fallen(a, s)) for a in source.arms for s in source.places(a)]
     return tuple(
         f"{a} at {s}: {tables.FLAG}: its low defect is no success "
-        f"({' and '.join(m.title.lower() for m in fallen)} far below {source.baseline}, beyond the margin)."
+        f"({' and '.join(m.title for m in fallen)} far below {source.baseline}, beyond the margin)."
         for a, s, fallen in places
         if fallen
     )
@@ -205,11 +205,11 @@ def methods(source: Source) -> str:
         f"{len(study['arms'])} arms and {len(study['anchors'])} anchors on {total - held} test prompts"
         + (f" ({held} more, tagged validation, only choose among candidates and are in no table)" if held else "")
         + f"; training seeds {_join(study['train_seeds'])}, sample seeds {_join(study['sample_seeds'])}; {grids}. "
-        f"Judges: {_join(sorted(source.manifest['outputs']))}. The same training seed, prompt and sample seed give the "
-        "same noise in every arm, so effects are paired; intervals take training seeds and prompts as crossed random effects (Satterthwaite, "
-        "never narrower than t on the seed means). "
+        f"Judges: {_join(sorted(source.manifest['outputs'])).replace('_', ' ')}. "
+        "The same training seed, prompt and sample seed give the same noise in every arm, so effects are paired; intervals take "
+        "training seeds and prompts as crossed random effects (Satterthwaite, never narrower than t on the seed means). "
         + (f"Protocol: {facts}; the whole of it is in manifest.json." if facts else "")
-    ).replace("_", " ")
+    )
 
 
 def _short(value: Any) -> bool:

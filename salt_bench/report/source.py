@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from salt_bench.types import Claim, Effect, Output
 HEADLINE = (
     ("shapes", "accuracy"),
     ("frechet", "distance"),
-    ("sharpness", "sharpness"),
+    ("sharpness", "score"),
     ("semigroup_defect", "defect"),
     ("cross_step", "latent mean"),
 )
@@ -139,7 +139,8 @@ class Source:
 
     @cached_property
     def outputs(self) -> Mapping[tuple[str, str], Output]:
-        return {(j, p): Output(**output) for j, parts in self.manifest["outputs"].items() for p, output in parts.items()}
+        parts = ((j, p, output) for j, found in self.manifest["outputs"].items() for p, output in found.items())
+        return {(j, p): Output(**{f.name: output[f.name] for f in fields(Output)}) for j, p, output in parts}
 
     @property
     def world(self) -> str:
@@ -161,9 +162,10 @@ class Source:
 
     @property
     def others(self) -> tuple[Metric, ...]:
-        """One metric of every judge that has no main column: the part named like the judge, else its first."""
-        judges = sorted(set(self.manifest["outputs"]) - {judge for judge, _ in HEADLINE})
-        return tuple(self.metric(j, j if (j, j) in self.outputs else next(iter(self.manifest["outputs"][j]))) for j in judges)
+        """One metric of every judge that has no main column: its "score", else the part named like it, else its first."""
+        parts = self.manifest["outputs"]
+        judges = sorted(set(parts) - {judge for judge, _ in HEADLINE})
+        return tuple(self.metric(j, next((p for p in ("score", j) if p in parts[j]), next(iter(parts[j])))) for j in judges)
 
     @cached_property
     def _places(self) -> Mapping[str, frozenset[str]]:

@@ -42,7 +42,7 @@ class Table:
 
 
 def number(mean: float, low: float = math.nan, high: float = math.nan, sign: bool = False) -> str:
-    """ "0.812 ±0.021": two digits of the half width; "[low, high]" where that is lopsided; the mean alone without an interval."""
+    """ "0.812 ±0.021": two digits of the half width; "[low, high]" where that is lopsided; the mean where there is none."""
     if math.isnan(mean):
         return BLANK
     half = (high - low) / 2
@@ -129,7 +129,7 @@ def _flag(source: Source, arm: str, setting: str) -> Cell:
     fallen = source.fallen(arm, setting)
     if not fallen:
         return Cell("")
-    return Cell(f"⚠ {FLAG}", FLAG, "flag", "far below the baseline: " + ", ".join(m.title.lower() for m in fallen))
+    return Cell(f"⚠ {FLAG}", FLAG, "flag", "far below the baseline: " + ", ".join(m.title for m in fallen))
 
 
 def _by_arm(source: Source, id: str, title: str, caption: str, metrics: Sequence[Metric], setting: str) -> Table | None:
@@ -258,8 +258,9 @@ def effects(source: Source) -> Table:
     found = comparisons(source, source.setting, source.main)
     caption = (
         f"{source.world}Arm minus {source.baseline} at {source.setting}, paired by training seed, prompt and noise; "
-        f"95% interval; p after Holm over these {len(found)} comparisons. “No worse” is non-inferiority by the margin. Detectable: the smallest true "
-        "difference that this design finds with 80% power. “No success”: a collapsed or blurred arm agrees with itself."
+        f"95% interval; p after Holm over these {len(found)} comparisons. “No worse” is non-inferiority by the margin. "
+        "Detectable: the smallest true difference that this design finds with 80% power. "
+        "“No success”: a collapsed or blurred arm agrees with itself too."
     )
     columns = ("Judge", "Arm", "Difference", "p (Holm)", "Verdict", "Margin", "Detectable", "n")
     return Table(

@@ -44,7 +44,7 @@ _OUTPUTS: dict[str, dict[str, tuple[Any, ...]]] = {
         **{p: ("share", 1, 0.05, False, p.capitalize()) for p in ("colour", "shape", "motion", "scene", "relation")},
     },
     "frechet": {"distance": ("distance", -1, 0.4, False, "Fréchet distance")},
-    "sharpness": {"sharpness": ("share of truth", 1, 0.05, True, "Sharpness")},
+    "sharpness": {"score": ("share of truth", 1, 0.05, True, "Sharpness")},
     "semigroup_defect": {
         "defect": ("relative", -1, 0.005, False, "Semigroup defect"),
         **{f"{i}/{x}": ("relative", -1, None, False, f"{i} {x}") for i in INTERVALS for x in ("num", "den", "ratio")},
@@ -121,7 +121,7 @@ def _judged(arm: str, truth: Truth, seed: int, prompt: str, shift: float, probe:
     noise = Draws(3)(arm, seed, prompt).normal((4,)).astype(float)
     values: dict[str, Any] = {
         "shapes": {"accuracy": sum(right) / 4, **parts},
-        "sharpness": {"sharpness": truth.sharpness + shift + 0.02 * noise[0]},
+        "sharpness": {"score": truth.sharpness + shift + 0.02 * noise[0]},
         "dynamic_degree": {"dynamic_degree": float(easy > 0.4)},
         "temporal_flickering": {"temporal_flickering": 0.97 + 0.004 * noise[1]},
     }
@@ -156,7 +156,7 @@ def _manifest(arms: Any, settings: Any, train_seeds: Any, prompts: Any, claim: b
         "baseline": "DMD-8",
         "setting": "4 steps",
         "lower": [["semigroup_defect", "defect"], ["cross_step", "latent mean"]],
-        "no_worse": [["shapes", "accuracy"], ["frechet", "distance"], ["sharpness", "sharpness"]],
+        "no_worse": [["shapes", "accuracy"], ["frechet", "distance"], ["sharpness", "score"]],
     }
     study = {
         "name": "self-consistency",

@@ -98,7 +98,7 @@ def test_without_a_claim_every_arm_gets_one_sentence(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s", claim=False)
     lines = page.verdict(Source.read(folder)).lines
     assert [line.split(":")[0] for line in lines] == [a for a in ARMS if a != "DMD-8"]
-    assert re.search(r"semigroup defect −0\.0280 ±0\.0004 \(better\)", lines[3])
+    assert re.search(r"Semigroup defect −0\.0280 ±0\.0004 \(better\)", lines[3])
     assert "(better, no success)" in lines[4]
 
 
