@@ -206,8 +206,8 @@ def methods(source: Source) -> str:
         + (f" ({held} more, tagged validation, only choose among candidates and are in no table)" if held else "")
         + f"; training seeds {_join(study['train_seeds'])}, sample seeds {_join(study['sample_seeds'])}; {grids}. "
         f"Judges: {_join(sorted(source.manifest['outputs'])).replace('_', ' ')}. "
-        "The same training seed, prompt and sample seed give the same noise in every arm, so effects are paired; intervals take "
-        "training seeds and prompts as crossed random effects (Satterthwaite, never narrower than t on the seed means). "
+        "The same training seed, prompt and sample seed give the same noise in every arm, so effects are paired; intervals "
+        "take training seeds and prompts as crossed random effects (Satterthwaite, never narrower than t on the seed means). "
         + (f"Protocol: {facts}; the whole of it is in manifest.json." if facts else "")
     )
 
