@@ -1,0 +1,245 @@
+"""A finished study's folder in, its report out: report.md, index.html, table.tex, figures/. Same table, same bytes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from salt_bench import stats
+from salt_bench.report import figures, tables
+from salt_bench.report.gallery import Gallery
+from salt_bench.report.latex import latex
+from salt_bench.report.source import Source
+from salt_bench.report.tables import Table
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One thing that the claim asks for and what was found: `outcome` in words, `tone` "good", "bad" or "open"."""
+
+    title: str
+    asks: str
+    found: str
+    outcome: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a reader should take away, in the same size whether it confirms or contradicts."""
+
+    label: str
+    tone: str
+    sentence: str
+    points: tuple[Point, ...] = ()
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table with its figures, by name."""
+
+    title: str
+    tables: tuple[Table, ...]
+    figures: tuple[str, ...] = ()
+
+
+def render(folder: Path) -> list[Path]:
+    """Writes the report into `folder`, beside its scores.jsonl and manifest.json, and returns the files that it wrote.
+
+    The same table gives the same bytes. FileNotFoundError where the folder is no study; ValueError where its table is empty.
+    """
+    source = Source.read(folder)
+    gallery = Gallery.read(folder / "clips", (*source.anchors, *source.arms))
+    drawn = figures.draw(source, gallery)
+    page = _page(source, gallery, drawn)
+    files = {f"figures/{name}.svg": svg for name, (svg, _) in drawn.items()}
+    files |= {"report.md": _fill("report.md.j2", page), "index.html": _fill("index.html.j2", page)}
+    files["table.tex"] = latex(tables.main(source))
+    for stale in set((folder / "figures").glob("*.svg")) - {folder / name for name in files}:
+        stale.unlink()
+    return [_write(folder / name, text) for name, text in sorted(files.items())]
+
+
+def _write(path: Path, text: str) -> Path:
+    """A reader sees the old file or the new one, never half of either."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(part, path)
+    return path
+
+
+def _fill(template: str, page: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    html = template.startswith("index")
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=html, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
+    made.filters |= {"markdown": tables.markdown, "plain": tables.escape}
+    return made.get_template(template).render(page).rstrip("\n") + "\n"
+
+
+def _page(source: Source, gallery: Gallery | None, drawn: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    return {
+        "study": source.study,
+        "question": " ".join(source.study["question"].split()),
+        "world": source.world,
+        "smoke": source.manifest["scale"] == "smoke",
+        "verdict": verdict(source),
+        "sections": _sections(source, drawn),
+        "details": tables.all_effects(source),
+        "figures": {name: {"svg": _inline(name, svg), "alt": text} for name, (svg, text) in drawn.items()},
+        "gallery": gallery,
+        "flagged": flagged(source),
+        "methods": methods(source),
+        "protocol": json.dumps(source.manifest["protocol"], indent=2, sort_keys=True, ensure_ascii=False),
+        "footer": _footer(source.manifest),
+    }
+
+
+def _sections(source: Source, drawn: Mapping[str, Any]) -> tuple[Section, ...]:
+    sweeps = tuple(name for name in drawn if name.startswith("sweep-"))
+    plan: Sequence[tuple[str, tuple[Table | None, ...], tuple[str, ...]]] = (
+        ("Results", (tables.main(source),), ("pareto",)),
+        (f"Effects against {source.baseline}", (tables.effects(source),), ("effects",)),
+        ("Sweep", (), sweeps),
+        ("Semigroup defect by interval", (tables.defect(source),), ("defect",)),
+        ("Cross-step consistency", (tables.cross_step(source),), ("cross-step",)),
+        ("Quality against steps", (tables.steps(source),), ("steps",)),
+        ("Accuracy per attribute", (tables.attributes(source),), ()),
+        ("Other judges", (tables.others(source),), ()),
+        ("Could not be judged", (tables.missing(source),), ()),
+        ("Published numbers (not measured here)", (tables.published_table(source),), ()),
+    )
+    made = (Section(title, tuple(t for t in ts if t), tuple(f for f in fs if f in drawn)) for title, ts, fs in plan)
+    return tuple(section for section in made if section.tables or section.figures)
+
+
+def verdict(source: Source) -> Verdict:
+    """The claim's decision; where nothing is claimed, every main comparison in one sentence."""
+    decision = source.decision
+    if decision is None:
+        label = "No claim: what was measured"
+        return Verdict(
+            label, "open", f"Against {source.baseline} at {source.setting}, 95% intervals.", lines=_comparisons(source)
+        )
+    if isinstance(decision, str):
+        return Verdict("The claim cannot be decided", "open", decision)
+    if decision.chosen is None:
+        return Verdict("The claim does not hold", "bad", decision.sentence)
+    points = tuple(_point(source, condition) for condition in decision.conditions)
+    label, tone = _label(decision, points)
+    return Verdict(label, tone, _sentence(decision, points), points)
+
+
+def _label(decision: stats.Decision, points: Sequence[Point]) -> tuple[str, str]:
+    if decision.holds:
+        return "The claim holds", "good"
+    against = any(point.tone == "bad" for point in points)
+    return ("The claim is contradicted", "bad") if against else ("The claim is not shown", "open")
+
+
+def _sentence(decision: stats.Decision, points: Sequence[Point]) -> str:
+    claim = decision.claim
+    chosen = f"{decision.chosen}, chosen among {len(claim.candidates)} on validation prompts"
+    who = f"{chosen}, against {claim.baseline} at {claim.setting}"
+    failed = [f"{p.title} is {p.outcome}" for p in points if p.tone != "good"]
+    if not failed:
+        return f"{who}: all {len(points)} conditions hold on the test prompts."
+    return f"{who}: {len(failed)} of {len(points)} conditions fail on the test prompts; {'; '.join(failed)}."
+
+
+def _point(source: Source, condition: stats.Condition) -> Point:
+    e = condition.effect
+    output = source.outputs[e.judge, e.part]
+    if condition.asks == "lower":
+        against, words = e.low > 0, ("lower", "higher", "not shown to be lower")
+    else:
+        against, words = stats.non_inferior(e, output).verdict == "worse", ("no worse", "worse", "not shown to be no worse")
+    at = 0 if condition.holds else 1 if against else 2
+    title = source.metric(e.judge, e.part).title
+    return Point(title, condition.asks, _found(e), words[at], ("good", "bad", "open")[at])
+
+
+def _found(e: stats.Effect) -> str:
+    if not isinstance(e, stats.LogRatio):
+        return tables.number(e.mean, e.low, e.high, sign=True)
+    mean, low, high = (f"{100 * math.expm1(x):+.1f}%".replace("-", "−") for x in (e.mean, e.low, e.high))
+    return f"{mean} [{low}, {high}]"
+
+
+def _comparisons(source: Source) -> tuple[str, ...]:
+    found = tables.comparisons(source, source.setting, source.main)
+    by_arm = {a: [f"{c.metric.title} {c.text} ({c.verdict})" for c in found if c.effect.arm == a] for a in source.arms}
+    return tuple(f"{arm}: {', '.join(parts)}." for arm, parts in by_arm.items() if parts)
+
+
+def flagged(source: Source) -> tuple[str, ...]:
+    """One sentence for every arm whose low defect is no success."""
+    places = [(a, s, source.fallen(a, s)) for a in source.arms for s in source.places(a)]
+    return tuple(
+        f"{a} at {s}: {tables.FLAG}: its low defect is no success "
+        f"({' and '.join(m.title for m in fallen)} far below {source.baseline}, beyond the margin)."
+        for a, s, fallen in places
+        if fallen
+    )
+
+
+def methods(source: Source) -> str:
+    """How the numbers came about, from the manifest alone."""
+    study, protocol = source.study, source.manifest["protocol"]
+    held, total = len(source.validation), len(study["prompts"])
+    grids = "; ".join(f"{name} at σ = {', '.join(f'{x:g}' for x in grid)}" for name, grid in study["settings"].items())
+    facts = ", ".join(f"{k.replace('_', ' ')} {_fact(v)}" for k, v in sorted(protocol.items()) if _short(v))
+    return (
+        f"{len(study['arms'])} arms and {len(study['anchors'])} anchors on {total - held} test prompts"
+        + (f" ({held} more, tagged validation, only choose among candidates and are in no table)" if held else "")
+        + f"; training seeds {_join(study['train_seeds'])}, sample seeds {_join(study['sample_seeds'])}; {grids}. "
+        f"Judges: {_join(sorted(source.manifest['outputs'])).replace('_', ' ')}. "
+        "The same training seed, prompt and sample seed give the same noise in every arm, so effects are paired; intervals "
+        "take training seeds and prompts as crossed random effects (Satterthwaite, never narrower than t on the seed means). "
+        + (f"Protocol: {facts}; the whole of it is in manifest.json." if facts else "")
+    )
+
+
+def _short(value: Any) -> bool:
+    return isinstance(value, (str, int, float, bool)) or (
+        isinstance(value, list) and all(isinstance(v, (int, float)) for v in value)
+    )
+
+
+def _fact(value: Any) -> str:
+    return "×".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _join(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _footer(manifest: Mapping[str, Any]) -> str:
+    cells = manifest["cells"]
+    counts = f"{cells['trained']} cells trained, {cells['reused']} reused, {cells['judged']} judged"
+    return f"Fingerprint {manifest['fingerprint']} · commit {manifest['commit']} · scale {manifest['scale']} · {counts}"
+
+
+def _inline(name: str, svg: str) -> str:
+    """The <svg> element alone, no wider than drawn at 1.5 px per point, with names of its own: many fit into one page."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r'width="([\d.]+)pt" height="[\d.]+pt"', _size, body, count=1)
+    for before in (' id="', 'href="#', "url(#"):
+        body = body.replace(before, f"{before}{name}-")
+    return body
+
+
+def _size(match: re.Match[str]) -> str:
+    return f'style="max-width:{1.5 * float(match[1]):.0f}px"'

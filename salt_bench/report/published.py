@@ -1,0 +1,59 @@
+"""Numbers that others published: facts, each with its source and how far it is to be trusted. Never mixed with our own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+FILE = Path(__file__).with_name("published_scores.csv")
+COLUMNS = ("table", "benchmark", "model", "nfe", "metric", "value", "source", "trust", "note")
+KEY = ["table", "model", "nfe", "metric", "source"]
+TRUST = ("authors", "secondary", "third party")
+
+
+def load(path: Path = FILE) -> pd.DataFrame:
+    """The published scores, one row per number, in the file's order: `COLUMNS`, `nfe` int, `value` float, the rest text.
+
+    ValueError where a column, a number, a source or a known `trust` is missing, or one fact is given twice.
+    """
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if tuple(table.columns) != COLUMNS:
+        raise ValueError(f"{path.name} has the columns {', '.join(COLUMNS)}, got {', '.join(table.columns)}")
+    table = table.assign(nfe=_numbers(table, "nfe").astype(int), value=_numbers(table, "value"))
+    _check(path.name, table)
+    return table
+
+
+def select(names: Sequence[str]) -> pd.DataFrame:
+    """The rows of the tables called `names` ("A1", "T2" …); ValueError names one that the file lacks."""
+    table = load()
+    known = sorted(set(table["table"]))
+    if missing := [name for name in names if name not in known]:
+        raise ValueError(f"no published table {missing[0]!r}; there are {', '.join(known)}")
+    return table[table["table"].isin(list(names))]
+
+
+def defect_ratio() -> tuple[float, float]:
+    """The semigroup defect that the paper reports for (SC-DMD, DMD), table A3. Only their ratio and order are comparable."""
+    a3 = load().query("table == 'A3' and metric == 'defect'").set_index("model")["value"]
+    return float(a3["SC-DMD"]), float(a3["DMD"])
+
+
+def _numbers(table: pd.DataFrame, column: str) -> pd.Series:
+    values = pd.to_numeric(table[column], errors="coerce")
+    if values.isna().any():
+        bad = table.index[values.isna()][0]
+        raise ValueError(f"line {bad + 2}: {column} is a number, got {table[column][bad]!r}")
+    return values
+
+
+def _check(name: str, table: pd.DataFrame) -> None:
+    for column, allowed in (("trust", TRUST), ("source", None)):
+        wrong = table[~table[column].isin(allowed)] if allowed else table[table[column] == ""]
+        if len(wrong):
+            rule = f"one of {', '.join(TRUST)}" if allowed else "never empty"
+            raise ValueError(f"{name} line {wrong.index[0] + 2}: {column} is {rule}, got {wrong[column].iloc[0]!r}")
+    if (twice := table.duplicated(KEY)).any():
+        raise ValueError(f"{name} line {table.index[twice][0] + 2}: the same fact of one source is given twice; keep one")

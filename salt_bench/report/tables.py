@@ -1,0 +1,362 @@
+"""Tables as data: what stands in every cell is computed here once, and written three times (Markdown, HTML, LaTeX)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from salt_bench import stats
+from salt_bench.report import published
+from salt_bench.report.source import AGREEMENT, Metric, Source
+from salt_bench.types import Effect
+
+BLANK = "–"
+FLAG = "collapsed or blurred"
+_INTERVAL = re.compile(r"(\d+)-(\d+)/ratio")
+_PAIR = re.compile(r"latent (\d+)-(\d+)")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`sort` is what a click on the header sorts by; `mark` is "", "best", "tied", "good", "bad" or "flag"."""
+
+    text: str = BLANK
+    sort: float | str = ""
+    mark: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """`words` columns on the left hold words, the others numbers; `anchors` rows on top give the scale."""
+
+    id: str
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    words: int = 1
+    anchors: int = 0
+
+
+def number(mean: float, low: float = math.nan, high: float = math.nan, sign: bool = False) -> str:
+    """ "0.812 ±0.021": two digits of the half width; "[low, high]" where that is lopsided; the mean where there is none."""
+    if math.isnan(mean):
+        return BLANK
+    half = (high - low) / 2
+    if not math.isfinite(half):
+        return _round(mean, 3 if abs(mean) < 100 else 1, sign)
+    digits = 3 if half < 1e-9 else min(4, max(0, 1 - math.floor(math.log10(float(f"{half:.1e}")))))
+    if abs((high + low) / 2 - mean) > 0.05 * half + 1e-12:
+        return f"{_round(mean, digits, sign)} [{_round(low, digits)}, {_round(high, digits)}]"
+    return f"{_round(mean, digits, sign)} ±{half:.{digits}f}"
+
+
+def _round(value: float, digits: int, sign: bool = False) -> str:
+    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    bare = text.lstrip("+-")
+    return (bare if not float(bare) else text).replace("-", "−")
+
+
+def _word(text: str, mark: str = "") -> Cell:
+    return Cell(text, text, mark)
+
+
+def _count(seeds: int, prompts: int) -> str:
+    return f"{seeds} × {prompts}" if prompts else f"{seeds} sets"
+
+
+def measured(source: Source, arm: str, setting: str, metric: Metric) -> Cell:
+    """The mean with its interval; a dash where it was not measured."""
+    if not source.has(arm, setting, metric):
+        return Cell()
+    s = source.summary(arm, setting, metric)
+    text = number(s.mean, s.low, s.high)
+    lone = "" if math.isfinite(s.high - s.low) else "; one value has no interval"
+    return Cell(text, s.mean, hint=f"n = {_count(s.train_seeds, s.prompts)}{lone}")
+
+
+def _row(source: Source, arm: str, setting: str, metrics: Sequence[Metric]) -> tuple[Cell, ...]:
+    return tuple(replace(measured(source, arm, setting, m), mark=source.mark(arm, setting, m)) for m in metrics)
+
+
+def _counts(source: Source, metric: Metric) -> str:
+    """n over the arms: training seeds × prompts, a range where arms differ."""
+    places = [(a, s) for a in source.arms for s in source.places(a) if source.has(a, s, metric)]
+    counts = sorted({(n.train_seeds, n.prompts) for n in (source.summary(a, s, metric) for a, s in places)})
+    return " to ".join(dict.fromkeys((_count(*counts[0]), _count(*counts[-1])))) if counts else "0"
+
+
+def _headers(source: Source, metrics: Sequence[Metric]) -> tuple[str, ...]:
+    """Title and direction; n too where it is not that of the first column, which the caption says."""
+    counts = [_counts(source, m) for m in metrics]
+    return tuple(m.title + m.arrow + ("" if n == counts[0] else f" (n {n})") for m, n in zip(metrics, counts, strict=True))
+
+
+def _rests(source: Source, metrics: Sequence[Metric]) -> str:
+    return (
+        f"Mean ± 95% interval; n = {_counts(source, metrics[0])} (training seeds × test prompts; an anchor has one seed)"
+        if metrics
+        else ""
+    )
+
+
+def _places(source: Source, only: str | None = None) -> list[tuple[str, str]]:
+    settings = [only] if only else [source.setting, *(s for s in source.settings if s != source.setting)]
+    extra = {s for a in source.arms for s in source.places(a)} - set(source.settings)
+    return [(a, s) for s in [*settings, *sorted(extra)] for a in source.arms if s in source.places(a)]
+
+
+def _anchors(source: Source) -> list[tuple[str, str]]:
+    return [(a, s) for a in source.anchors for s in source.places(a)]
+
+
+def main(source: Source) -> Table:
+    """One row per arm and setting, the anchors on top; the last column says where a low defect is no success."""
+    anchors = [(_word(a), _word(s), *_row(source, a, s, source.main), Cell("")) for a, s in _anchors(source)]
+    arms = [(_word(a), _word(s), *_row(source, a, s, source.main), _flag(source, a, s)) for a, s in _places(source)]
+    columns = ("Arm", "Setting", *_headers(source, source.main), "Flag")
+    caption = (
+        f"{source.world}{_rests(source, source.main)}. Bold: best arm of its setting; ≈: not distinguishable from the best, "
+        "by paired differences after Holm. A flagged arm does not compete in defect and cross-step."
+    )
+    return Table("main", "Results", caption, columns, (*anchors, *arms), 2, len(anchors))
+
+
+def _flag(source: Source, arm: str, setting: str) -> Cell:
+    fallen = source.fallen(arm, setting)
+    if not fallen:
+        return Cell("")
+    return Cell(f"⚠ {FLAG}", FLAG, "flag", "far below the baseline: " + ", ".join(m.title for m in fallen))
+
+
+def _by_arm(source: Source, id: str, title: str, caption: str, metrics: Sequence[Metric], setting: str) -> Table | None:
+    """One row per arm at one setting under the anchors; None where nothing was measured."""
+    anchors = [(a, s) for a, s in _anchors(source) if any(source.has(a, s, m) for m in metrics)]
+    arms = [(a, s) for a, s in _places(source, setting) if any(source.has(a, s, m) for m in metrics)]
+    rows = tuple((_word(a), *_row(source, a, s, metrics)) for a, s in (*anchors, *arms))
+    columns = ("Arm", *_headers(source, metrics))
+    caption = f"{source.world}{caption}{_rests(source, metrics)}, at {setting}."
+    return Table(id, title, caption, columns, rows, 1, len(anchors)) if arms else None
+
+
+def others(source: Source) -> Table | None:
+    """The judges that have no main column, at the main setting."""
+    return _by_arm(source, "others", "Other judges", "", source.others, source.setting)
+
+
+def attributes(source: Source) -> Table | None:
+    """Accuracy of each attribute of the prompt that the exact judges read from the pixels."""
+    metrics = [source.metric(j, p) for j, p in source.outputs if j == "shapes" and p != "accuracy"]
+    kept = [m for m in metrics if any(source.has(a, source.setting, m) for a in source.arms)]
+    caption = "Share of clips that show what the prompt says, over the prompts that say it. "
+    return _by_arm(source, "attributes", "Accuracy per attribute", caption, kept, source.setting)
+
+
+def steps(source: Source) -> Table | None:
+    """Quality against the number of steps (the paper's A5), where a study has more than one setting."""
+    quality = [m for m in source.main if m.judge in ("shapes", "frechet")]
+    if len(source.settings) < 2 or not quality:
+        return None
+    columns = ("Arm", *(f"{m.title}{m.arrow}, {s}" for m in quality for s in source.settings))
+    rows = tuple((_word(a), *(_marked(source, a, s, m) for m in quality for s in source.settings)) for a in source.arms)
+    return Table("steps", "Quality against steps", f"{source.world}Paper form A5. {_rests(source, quality)}.", columns, rows)
+
+
+def _marked(source: Source, arm: str, setting: str, metric: Metric) -> Cell:
+    return replace(measured(source, arm, setting, metric), mark=source.mark(arm, setting, metric))
+
+
+def intervals(source: Source) -> tuple[Metric, ...]:
+    """The defect of each inference interval, from noise to clip."""
+    found = [(j, p) for j, p in source.outputs if j == "semigroup_defect" and _INTERVAL.fullmatch(p)]
+    metrics = [source.metric(*key) for key in sorted(found, key=lambda key: -int(key[1].split("-")[0]))]
+    return tuple(replace(m, output=replace(m.output, title=m.part.removesuffix("/ratio").replace("-", " → "))) for m in metrics)
+
+
+def defect(source: Source) -> Table | None:
+    """The paper's A3: defect by interval, their mean, and its ratio to the baseline beside the published ratio."""
+    if ("semigroup_defect", "defect") not in source.outputs:
+        return None
+    mean = source.metric("semigroup_defect", "defect")
+    metrics = (*intervals(source), replace(mean, output=replace(mean.output, title="Mean")))
+    treated, plain = published.defect_ratio()
+    caption = (
+        "Paper form A3, lower is better. Ratio: mean over the baseline's. The paper reports "
+        f"{treated} / {plain} = {treated / plain:.2f} for SC-DMD over DMD on another model (secondary source, "
+        "normalisation not public): compare the ratio and the order, never the absolute value. "
+    )
+    table = _by_arm(source, "defect", "Semigroup defect by interval", caption, metrics, source.setting)
+    return table and replace(
+        table,
+        columns=(*table.columns, "Ratio to baseline"),
+        rows=tuple((*row, _ratio(source, row)) for row in table.rows),
+    )
+
+
+def _ratio(source: Source, row: Sequence[Cell]) -> Cell:
+    metric = source.metric("semigroup_defect", "defect")
+    if row[-1].sort == "" or not source.has(source.baseline, source.setting, metric):
+        return Cell()
+    base = source.summary(source.baseline, source.setting, metric).mean
+    return Cell(f"{float(row[-1].sort) / base:.2f}", float(row[-1].sort) / base) if base else Cell()
+
+
+def pairs(source: Source) -> tuple[Metric, ...]:
+    """The latent distance between every two step counts: the cross-step matrix, row by row."""
+    found = [(j, p) for j, p in source.outputs if j == "cross_step" and _PAIR.fullmatch(p)]
+    metrics = [source.metric(*key) for key in sorted(found, key=lambda key: [int(k) for k in key[1][7:].split("-")])]
+    return tuple(replace(m, output=replace(m.output, title=m.part[7:].replace("-", " ↔ "))) for m in metrics)
+
+
+def cross_step(source: Source) -> Table | None:
+    """The paper's A4: how far the same prompt and noise drift apart between step counts."""
+    means = [source.metric("cross_step", p) for p in ("latent mean", "feature mean") if ("cross_step", p) in source.outputs]
+    metrics = [*pairs(source), *(replace(m, output=replace(m.output, title=m.part.capitalize())) for m in means)]
+    caption = "Paper form A4: latent distance between the clips of two step counts, lower is better. "
+    return _by_arm(source, "cross-step", "Cross-step consistency", caption, metrics, source.setting)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An effect with what a reader concludes from it: `verdict` is better, worse, no worse, different or not decided."""
+
+    metric: Metric
+    effect: Effect
+    holm: float
+    verdict: str
+
+    @property
+    def text(self) -> str:
+        return number(self.effect.mean, self.effect.low, self.effect.high, sign=True)
+
+
+def comparisons(source: Source, setting: str, metrics: Iterable[Metric]) -> tuple[Comparison, ...]:
+    """Every arm against the baseline; Holm's correction runs over all that are returned."""
+    found = [(m, e) for m in metrics for a in source.arms if (e := source.effect(a, setting, m))]
+    adjusted = stats.holm([e for _, e in found])
+    return tuple(Comparison(m, e, p, verdict(source, m, e, p)) for (m, e), p in zip(found, adjusted, strict=True))
+
+
+def verdict(source: Source, metric: Metric, effect: Effect, p: float) -> str:
+    """In words, by rule: significant after Holm, and what the margin says; else not decided."""
+    better, standing = metric.output.better, source.standing(effect.arm, effect.setting, metric)
+    if p >= 0.05:
+        return "no worse" if standing == "no worse" else "not decided"
+    if not better:
+        return "different"
+    if better * effect.mean > 0:
+        hollow = metric.judge in AGREEMENT and source.fallen(effect.arm, effect.setting)
+        return "better, no success" if hollow else "better"
+    return "worse, within the margin" if standing == "no worse" else "worse"
+
+
+def effects(source: Source) -> Table:
+    """Arm minus baseline at the main setting for the main judges."""
+    found = comparisons(source, source.setting, source.main)
+    caption = (
+        f"{source.world}Arm minus {source.baseline} at {source.setting}, paired by training seed, prompt and noise; "
+        f"95% interval; p after Holm over these {len(found)} comparisons. “No worse” is non-inferiority by the margin. "
+        "Detectable: the smallest true difference that this design finds with 80% power. "
+        "“No success”: a collapsed or blurred arm agrees with itself too."
+    )
+    columns = ("Judge", "Arm", "Difference", "p (Holm)", "Verdict", "Margin", "Detectable", "n")
+    return Table(
+        "effects", f"Effects against {source.baseline}", caption, columns, tuple(_effect_row(source, c) for c in found), 2
+    )
+
+
+def all_effects(source: Source) -> Table:
+    """Every judge at every setting, for the page alone: exploratory, so p is corrected over all of it."""
+    metrics = (*source.main, *source.others)
+    rows = [(s, c) for s in source.settings for c in comparisons(source, s, metrics)]
+    caption = "Exploratory: p after Holm within a setting, over all judges."
+    columns = ("Setting", "Judge", "Arm", "Difference", "p (Holm)", "Verdict", "Margin", "Detectable", "n")
+    cells = tuple((_word(s), *_effect_row(source, c)) for s, c in rows)
+    return Table("all-effects", "All effects, every setting and judge", caption, columns, cells, 3)
+
+
+def _effect_row(source: Source, c: Comparison) -> tuple[Cell, ...]:
+    e = c.effect
+    mark = {"better": "good", "no worse": "good", "worse": "bad", "better, no success": "bad"}.get(c.verdict, "")
+    p = "< 0.001" if c.holm < 0.001 else f"{c.holm:.3f}"
+    return (
+        _word(c.metric.title + c.metric.arrow),
+        _word(e.arm),
+        Cell(c.text, e.mean),
+        Cell(p, c.holm),
+        _word(c.verdict, mark),
+        _margin(source, c.metric, e.setting),
+        Cell(f"{e.detectable:.2g}" if math.isfinite(e.detectable) else BLANK, e.detectable),
+        Cell(_count(e.train_seeds, e.prompts), e.train_seeds * max(e.prompts, 1)),
+    )
+
+
+def _margin(source: Source, metric: Metric, setting: str) -> Cell:
+    margin = source.margin(setting, metric)
+    if margin is None:
+        return Cell()
+    return Cell(f"{margin:.2g} ({metric.output.margin:.0%})" if metric.output.relative else f"{margin:g}", margin)
+
+
+def published_table(source: Source) -> Table | None:
+    """What others published, one row per model, NFE and source; never mixed with what was measured here."""
+    if not source.study["published"]:
+        return None
+    rows = published.select(source.study["published"])
+    metrics = list(dict.fromkeys(rows["metric"]))
+    grouped = rows.groupby(["table", "model", "nfe", "source", "trust"], sort=False)
+    cells = tuple(_published_row(key, group.set_index("metric")["value"].to_dict(), metrics) for key, group in grouped)
+    caption = (
+        "VBench numbers, and the paper's own semigroup defect, on other models: facts with their source and trust. "
+        "They are not comparable in absolute value with anything measured here."
+    )
+    columns = ("Table", "Model", "Source", "Trust", "NFE", *(m.replace("_", " ").capitalize() for m in metrics))
+    return Table("published", "Published numbers (not measured here)", caption, columns, cells, 4)
+
+
+def _published_row(key: Sequence[object], values: dict[str, float], metrics: Sequence[str]) -> tuple[Cell, ...]:
+    name, model, nfe, source, trust = (str(k) for k in key)
+    numbers = (
+        Cell(f"{values[m]:.4f}" if m == "defect" else f"{values[m]:.2f}", values[m]) if m in values else Cell() for m in metrics
+    )
+    return (_word(name), _word(model), _word(source), _word(trust), Cell(nfe, int(nfe)), *numbers)
+
+
+def missing(source: Source) -> Table | None:
+    """What could not be judged, with the reason; it is counted, never averaged away."""
+    rows = source.table[source.table["value"].isna()]
+    if rows.empty:
+        return None
+    counts = rows.groupby(["arm", "setting", "judge", "note"]).size()
+    cells = tuple((*(_word(str(k)) for k in key), Cell(str(n), float(n))) for key, n in counts.items())
+    return Table("missing", "Could not be judged", "", ("Arm", "Setting", "Judge", "Reason", "Values"), cells, 4)
+
+
+def markdown(table: Table) -> str:
+    """A pipe table with padded columns, so that it also reads in a terminal."""
+    body = [[_md(cell) for cell in row] for row in table.rows]
+    head = [escape(c) for c in table.columns]
+    widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
+    rule = ["-" * w if i < table.words else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    lines = [head, rule, *body]
+    return "\n".join(
+        "| " + " | ".join(_pad(x, w, i < table.words) for i, (x, w) in enumerate(zip(line, widths, strict=True))) + " |"
+        for line in lines
+    )
+
+
+def _pad(text: str, width: int, left: bool) -> str:
+    return text.ljust(width) if left else text.rjust(width)
+
+
+def escape(text: str) -> str:
+    """What GitHub would read as a cell's end, as emphasis or as a tag."""
+    return re.sub(r"<(?=[\w/!?])", "&lt;", text.replace("|", "\\|").replace("*", "\\*").replace("\n", " "))
+
+
+def _md(cell: Cell) -> str:
+    text = escape(cell.text)
+    return f"**{text}**" if cell.mark == "best" else f"{text} ≈" if cell.mark == "tied" else text

@@ -1,0 +1,53 @@
+"""The published numbers are the public record's, each with a source and a trust."""
+
+from pathlib import Path
+
+import pytest
+
+from salt_bench.report import published
+
+
+def test_a1_and_a3_hold_the_papers_numbers() -> None:
+    table = published.load().set_index(["table", "model", "metric"])["value"]
+    assert table["A1", "DMD-8", "quality"] == 84.05
+    assert table["A1", "DMD-8", "total"] == 82.54
+    assert table["A1", "DMD-4", "total"] == 82.78
+    assert table["A1", "SC-DMD", "total"] == 83.36
+    assert table["A1", "DMD + SCFM (naive)", "total"] == 75.06
+    assert table["A3", "DMD", "defect"] == 0.0135
+    assert table["A3", "SC-DMD", "defect"] == 0.0111
+
+
+def test_the_ratio_is_below_one_because_self_consistency_lowers_the_defect() -> None:
+    treated, plain = published.defect_ratio()
+    assert (treated, plain) == (0.0111, 0.0135)
+    assert round(treated / plain, 2) == 0.82
+
+
+def test_every_fact_has_a_source_and_a_trust() -> None:
+    table = published.load()
+    assert len(table) > 100
+    assert set(table["trust"]) <= set(published.TRUST)
+    assert (table["source"] != "").all()
+
+
+def test_select_keeps_only_the_asked_tables_and_names_an_unknown_one() -> None:
+    assert set(published.select(["A1", "A3"])["table"]) == {"A1", "A3"}
+    with pytest.raises(ValueError, match="no published table 'A9'; there are A1"):
+        published.select(["A1", "A9"])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("A1,vbench,M,4,total,high,paper,authors,", "value is a number, got 'high'"),
+        ("A1,vbench,M,4,total,1.0,paper,rumour,", "trust is one of authors"),
+        ("A1,vbench,M,4,total,1.0,,authors,", "source is never empty"),
+        ("A1,vbench,M,4,total,1.0,paper,authors,\nA1,vbench,M,4,total,2.0,paper,authors,", "line 3: the same fact"),
+    ],
+)
+def test_a_bad_line_is_refused_with_its_number(tmp_path: Path, line: str, message: str) -> None:
+    file = tmp_path / "scores.csv"
+    file.write_text(",".join(published.COLUMNS) + "\n" + line + "\n")
+    with pytest.raises(ValueError, match=message):
+        published.load(file)
