@@ -22,8 +22,8 @@ class SemigroupDefect(Probe):
     all latent dimensions in float32 is ours). States follow the sampler of the model under test.
 
     `path` are the noise levels of the test-time grid, `fine` those of the grid that is twice as fine. Parts: "defect" is the
-    mean of D_i over the intervals, "defect_sq" that of D_i², and per interval i = 1 … the ratio "i/ratio", its numerator
-    "i/num" and its denominator "i/den"."""
+    mean of D_i over the intervals, "defect_sq" that of D_i², and per interval its ratio, numerator and denominator: "750-500/ratio",
+    "750-500/num", "750-500/den", named by the raw timesteps of an even grid."""
 
     path: tuple[float, ...]
     fine: tuple[float, ...]
@@ -40,16 +40,21 @@ class SemigroupDefect(Probe):
         return tuple((s, m, e) for (s, e), m in zip(ends, self.fine[1::2], strict=True))
 
     @property
+    def names(self) -> tuple[str, ...]:
+        raw = [f"{1000 * (len(self.path) - i) / len(self.path):g}" for i in range(len(self.path) + 1)]
+        return tuple(f"{s}-{e}" for s, e in pairwise(raw))
+
+    @property
     def outputs(self) -> Mapping[str, Output]:
         outputs = {
             "defect": Output("share of the step", -1, title="semigroup defect"),
             "defect_sq": Output("squared share", -1, title="squared semigroup defect"),
         }
-        for i in range(1, len(self.path) + 1):
+        for name in self.names:
             outputs |= {
-                f"{i}/ratio": Output("share of the step", -1, title=f"defect of interval {i}"),
-                f"{i}/num": Output("latent norm", -1, title=f"miss of interval {i}"),
-                f"{i}/den": Output("latent norm", 0, title=f"step of interval {i}"),
+                f"{name}/ratio": Output("share of the step", -1, title=f"defect of {name}"),
+                f"{name}/num": Output("latent norm", -1, title=f"miss of {name}"),
+                f"{name}/den": Output("latent norm", 0, title=f"step of {name}"),
             }
         return outputs
 
@@ -62,7 +67,17 @@ class SemigroupDefect(Probe):
             states = zip(self.intervals, sampler.path(batch, sample_seed), strict=False)
             parts = [_interval(sampler, state, *interval) for interval, state in states]
             log("probe", min(1.0, (first + BATCH) / len(prompts)))
-            yield from ((prompt, _values([part[b] for part in parts])) for b, prompt in enumerate(batch))
+            yield from ((prompt, self._values([part[b] for part in parts])) for b, prompt in enumerate(batch))
+
+    def _values(self, intervals: Sequence[tuple[float, float]]) -> dict[str, float | None]:
+        ratios = [miss / (step + 1e-8) for miss, step in intervals]
+        values: dict[str, float | None] = {
+            "defect": sum(ratios) / len(ratios),
+            "defect_sq": sum(r * r for r in ratios) / len(ratios),
+        }
+        for name, ratio, (miss, step) in zip(self.names, ratios, intervals, strict=True):
+            values |= {f"{name}/ratio": ratio, f"{name}/num": miss, f"{name}/den": step}
+        return values
 
     def protocol(self) -> dict[str, object]:
         return {"probe": self.name, "settings": record.dump(self), "norm": "L2 over the latent, float32"}
@@ -75,14 +90,3 @@ def _interval(sampler: Steppable, state: State, start: float, middle: float, end
     miss = (direct.x - composed.x).float().flatten(1).norm(dim=1)
     step = (direct.x - state.x).float().flatten(1).norm(dim=1)
     return list(zip(miss.tolist(), step.tolist(), strict=True))
-
-
-def _values(intervals: Sequence[tuple[float, float]]) -> dict[str, float | None]:
-    ratios = [miss / (step + 1e-8) for miss, step in intervals]
-    values: dict[str, float | None] = {
-        "defect": sum(ratios) / len(ratios),
-        "defect_sq": sum(r * r for r in ratios) / len(ratios),
-    }
-    for i, (ratio, (miss, step)) in enumerate(zip(ratios, intervals, strict=True), start=1):
-        values |= {f"{i}/ratio": ratio, f"{i}/num": miss, f"{i}/den": step}
-    return values

@@ -1,0 +1,1 @@
+"""What a benchmark asks and measures, ready for a study."""
