@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import importlib.util
@@ -197,7 +198,8 @@ def perform(task: Task, log: Log) -> Done:
         place = Place(Path(task.work), Path(task.models))
         measured = cells.measure(study, Cell(task.arm, task.train_seed), place, log)
     except Exception as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # a full disk has no room for a traceback either
+            traceback.print_exc()
         return Done(0, task, error=one_line(error))
     wall = {"startup": loaded[0] - started[0], **measured.spent.wall}
     core = {"startup": loaded[1] - started[1], **measured.spent.core}
