@@ -68,6 +68,10 @@ class Recipe:
         """The same checkpoint under another grid."""
         return replace(self, sampling=replace(self.sampling, grid=tuple(grid)))
 
+    def small(self) -> Recipe:
+        """Four updates at most; the teacher stays what it is, since it is shared."""
+        return replace(self, steps=min(self.steps, 4))
+
     def seeded(self, seed: int) -> Recipe:
         """This recipe with another training seed; the teacher keeps its own."""
         return replace(self, seed=seed)

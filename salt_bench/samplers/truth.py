@@ -31,6 +31,9 @@ class Truth:
     def at(self, grid: tuple[float, ...]) -> Truth:
         return self
 
+    def small(self) -> Truth:
+        return self
+
     def identity(self, seed: int) -> Mapping[str, Any]:
         return {"truth": record.dump(self.world)}
 
