@@ -84,6 +84,9 @@ class Recipe:
         """Names the checkpoint's folder."""
         return record.fingerprint(self.identity(self.seed if seed is None else seed))
 
+    def protocol(self) -> Mapping[str, Any]:
+        return record.dump(self.sampling)
+
     def prepare(self, seed: int, workdir: Path, log: Log) -> bool:
         """Trains what is not there yet: the teachers first, then this. True if anything was trained."""
         if checkpoint.find(self.fingerprint(seed), checkpoints(workdir)):

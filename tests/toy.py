@@ -89,6 +89,9 @@ class ToyArm:
     def at(self, grid: tuple[float, ...]) -> ToyArm:
         return replace(self, grid=grid)
 
+    def protocol(self) -> Mapping[str, Any]:
+        return {"grid": list(self.grid)}
+
     def small(self) -> ToyArm:
         return replace(self, steps=min(self.steps, 5))
 

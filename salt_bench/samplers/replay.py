@@ -33,6 +33,9 @@ class Replay:
     def at(self, grid: tuple[float, ...]) -> Replay:
         return self
 
+    def protocol(self) -> Mapping[str, Any]:
+        return {}
+
     def small(self) -> Replay:
         return self
 

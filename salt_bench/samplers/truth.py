@@ -31,6 +31,9 @@ class Truth:
     def at(self, grid: tuple[float, ...]) -> Truth:
         return self
 
+    def protocol(self) -> Mapping[str, Any]:
+        return {}
+
     def small(self) -> Truth:
         return self
 
