@@ -12,7 +12,8 @@ from salt_train.recipe import Optimiser, Recipe, Sampling
 def dmd(points: int = 4, steps: int = 100) -> Recipe:
     """`steps` student updates on the grid of `points` (DMD-4, DMD-8 …); sampled in 4 steps unless asked otherwise with `at`.
 
-    The critic makes two updates for each of the student's, half as many as in the paper's runs: enough at this size."""
+    The critic makes two updates for each of the student's, at three times its rate. A student at the critic's rate of 3e-4 was
+    worse (one seed, 128 validation prompts: Shapes accuracy .909 against .942, Fréchet distance 2.19 against 1.63)."""
     return Recipe(
         world=WORLD,
         codec=CODEC,
@@ -21,7 +22,7 @@ def dmd(points: int = 4, steps: int = 100) -> Recipe:
         sampling=Sampling(even(4, SHIFT)),
         steps=steps,
         batch=8,
-        optimiser=Optimiser(rate=3e-4, betas=(0.0, 0.99)),
+        optimiser=Optimiser(rate=1e-4, betas=(0.0, 0.99)),
         ema=0.95,
         teacher=teacher(),
         grid=even(points, SHIFT),
