@@ -177,6 +177,35 @@ def render(folder: Annotated[Path, typer.Argument(help="A published study.", sho
     _say(f"rendered {_near(folder / 'index.html')}")
 
 
+@app.command()
+def judges(
+    arms: Annotated[list[str] | None, typer.Argument(help="Arms to judge beside the truth.", show_default="none")] = None,
+    clips: Annotated[int, typer.Option(min=2, help="Test prompts, one clip each.")] = 512,
+    runs: Annotated[Path, typer.Option(help="Work folder of the arms.")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Publish here.")] = Path("reports/judges"),
+) -> None:
+    """Try the judges on clips whose answer is known: the truth, the truth damaged in known ways, and ARMS."""
+    from salt_bench import judge_table, registry
+    from salt_bench.judges.corruptions import CORRUPTIONS
+    from salt_bench.samplers.truth import TruthSampler
+    from salt_bench.suites.shapes import JUDGES
+    from salt_bench.worlds.shapes import ShapesWorld
+
+    prompts = ShapesWorld().prompts("test")[:clips]
+    beside = {word: registry.arm(word) for word in arms or []}
+    truth = list(TruthSampler(ShapesWorld())(prompts, 0))
+    rows = true = judge_table.measure(judge_table.TRUTH, truth, JUDGES)
+    for name, arm in beside.items():
+        arm.prepare(0, runs, lambda stage, share: None)
+        rows = rows + judge_table.measure(name, arm.sampler(0, runs)(prompts, 0), JUDGES, true)
+        _say(f"judged {name}")
+    for name in CORRUPTIONS:
+        rows = rows + judge_table.measure(name, judge_table.damaged(truth, name), JUDGES, true)
+        _say(f"judged {name}")
+    judge_table.write(out, rows)
+    _say(f"published {_near(out)}")
+
+
 @app.command("list")
 def list_() -> None:
     """Show the judges, probes, worlds, samplers, ablations and methods that there are."""

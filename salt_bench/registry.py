@@ -8,6 +8,12 @@ import inspect
 import pkgutil
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from salt_bench.errors import WrongUse
+
+if TYPE_CHECKING:
+    from salt_bench.types import Arm
 
 KINDS = ("judges", "setjudges", "probes", "worlds", "samplers")
 GROUPS = {"sources": "salt_bench.sources", "methods": "salt_train.methods"}
@@ -18,6 +24,18 @@ def listing(root: Path) -> dict[str, dict[str, str]]:
     found = {kind: _classes(f"salt_bench.{kind}") for kind in KINDS}
     found |= {kind: {e.name: e.value for e in metadata.entry_points(group=group)} for kind, group in GROUPS.items()}
     found["ablations"] = {str(p.relative_to(root)): _headline(p) for p in sorted((root / "ablations").glob("[!_]*.py"))}
+    return found
+
+
+def arm(word: str) -> Arm:
+    """The arm that a word on the command line stands for, from the entry points of "salt_bench.sources": each of them says None
+    to a word that is not its own.
+
+    Raises WrongUse where nobody knows the word."""
+    sources = metadata.entry_points(group=GROUPS["sources"])
+    found = next((arm for source in sources if (arm := source.load()(word)) is not None), None)
+    if found is None:
+        raise WrongUse(f"no arm {word!r}; sources: {', '.join(sorted(s.name for s in sources)) or 'none, install salt_train'}")
     return found
 
 
