@@ -13,7 +13,8 @@ from salt_train.objectives.self_consistency import DETACH
 # λ per detach mode with everything else fixed; then each weighting at a λ that gives its term about the same size, and each
 # triplet rule, for the two modes that matter: the released one and the one that works.
 swept = {(d, "displacement", "released", w) for d in DETACH for w in (0.3, 1.0, 3.0)}
-weighted = {(d, k, "released", w) for d in ("composed", "intermediate") for k, w in (("released", 5.0), ("constant", 1.0), ("velocity", 0.3))}
+sized = (("released", 5.0), ("constant", 1.0), ("velocity", 0.3))
+weighted = {(d, k, "released", w) for d in ("composed", "intermediate") for k, w in sized}
 ruled = {(d, "displacement", rule, 1.0) for d in ("composed", "intermediate") for rule in ("nearest", "uniform")}
 
 STEPS = 60

@@ -30,8 +30,8 @@ _SMOKE_PROMPTS = {True: 4, False: 8}  # how many validation and other prompts a 
 def load_study(path: Path | str, scale: str = "default") -> Study:
     """The study that the file at `path` defines as STUDY, or, at another scale, as SCALES[scale] where it has such a table.
 
-    Without one, "smoke" is STUDY with small arms, few prompts and one seed of each kind, and "full" is STUDY itself. The file is loaded by
-    its path, once per process, as nox loads a noxfile. Raises WrongUse where there is no such file, name or scale.
+    Without one, "smoke" is STUDY with small arms, few prompts and one seed of each kind, and "full" is STUDY itself. The file
+    is loaded by its path, once per process, as nox loads a noxfile. Raises WrongUse where there is no such file, name or scale.
     """
     if scale not in SCALES:
         raise WrongUse(f"a scale is one of {', '.join(SCALES)}, got {scale!r}{near(scale, SCALES)}")

@@ -44,6 +44,7 @@ class Clip(Protocol):
     def nfe(self) -> int: ...
     def blocks(self) -> Iterator[np.ndarray]:
         """uint8 (t, H, W, C), in order; together they are the whole video."""
+
     def frames(self, index: Sequence[int] | None = None) -> np.ndarray:
         """uint8 (len(index), H, W, C); all frames where `index` is None."""
 
@@ -99,8 +100,10 @@ class Steppable(Protocol):
     def __call__(self, prompts: Sequence[Prompt], seed: int) -> Iterator[Clip]: ...
     def path(self, prompts: Sequence[Prompt], seed: int) -> Iterator[State]:
         """The states at every point of `grid`, then the final one at σ = 0 (for each chunk)."""
+
     def move(self, state: State, start: float, end: float) -> State:
         """Ψ^{start→end}: one deterministic Euler step on the model's own velocity. Pure."""
+
     def decode(self, state: State) -> np.ndarray:
         """uint8 (B, T, H, W, C)."""
 
@@ -112,11 +115,14 @@ class Arm(Protocol):
         """Does what must happen once before sampling (training); True if it did work, False if everything was there.
 
         Killed at any moment and called again, it ends in the same bytes."""
+
     def sampler(self, seed: int, workdir: Path) -> Sampler: ...
     def at(self, grid: tuple[float, ...]) -> Arm:
         """The same model under another grid of noise levels; the checkpoint is shared."""
+
     def identity(self, seed: int) -> Mapping[str, Any]:
-        """JSON that says what `prepare` makes for this seed: equal identities share a checkpoint. The grid is not part of it."""
+        """JSON that says what `prepare` makes for this seed: equal identities share a checkpoint. The grid is no part of it."""
+
     def small(self) -> Arm:
         """The same arm with as little training as still runs every line of it: for smoke tests."""
 

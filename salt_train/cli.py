@@ -36,7 +36,7 @@ def run(
     processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, one thread each.")] = 1,
     again: Annotated[bool, typer.Option("--again", help="Train even where the package ships this checkpoint.")] = False,
 ) -> None:
-    """Train a method, its teacher first if that is missing. Stop it at any time: the same command goes on to the same numbers."""
+    """Train a method, its teacher first if that is missing. Stop it at any time: the same command goes on."""
     from salt_train import checkpoint
     from salt_train.recipe import checkpoints
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -51,7 +52,7 @@ def guided(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
 
 def grid(raw: Sequence[float], shift: float) -> tuple[float, ...]:
     """Raw timesteps (1000 … above 0) as noise levels after the shift; the final 0 is implied."""
-    if not raw or raw[0] != 1000 or any(a <= b for a, b in zip(raw, raw[1:], strict=False)) or raw[-1] <= 0:
+    if not raw or raw[0] != 1000 or any(a <= b for a, b in pairwise(raw)) or raw[-1] <= 0:
         raise ValueError(f"a grid falls from 1000 and stays above 0 (the final 0 is implied), got {tuple(raw)}")
     return tuple(float(shifted(t / 1000, shift)) for t in raw)
 

@@ -17,7 +17,7 @@ from salt_train.recipe import Recipe, checkpoints, read
 
 
 def train(recipe: Recipe, runs: Path, processes: int) -> None:
-    """Trains `recipe`, its teachers first, with a bar and the time left. More than one process is a torchrun job on this machine."""
+    """Trains `recipe`, its teachers first, with a bar and the time left. More than one process is a torchrun job."""
     if recipe.teacher:
         with bar("teacher") as log:
             recipe.teacher.prepare(recipe.teacher.seed, runs, log)
@@ -28,7 +28,8 @@ def train(recipe: Recipe, runs: Path, processes: int) -> None:
         path = Path(folder) / "recipe.json"
         path.write_text(record.text(recipe))
         command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "salt_train.launch"]
-        done = subprocess.run([sys.executable, *command, str(path), str(runs)], env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
+        env = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run([sys.executable, *command, str(path), str(runs)], env=env, check=False)
     if done.returncode:
         raise UserError(f"training with {processes} processes ended with exit code {done.returncode}; see the messages above")
 

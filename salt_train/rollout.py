@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -83,10 +84,18 @@ def rollout(
 
 
 def _descend(
-    net: Backbone, x: Tensor, cond: Tensor, grid: tuple[float, ...], draws: Renoise | None, cache: Any, chunk: int, update: str, grad: bool
+    net: Backbone,
+    x: Tensor,
+    cond: Tensor,
+    grid: tuple[float, ...],
+    draws: Renoise | None,
+    cache: Any,
+    chunk: int,
+    update: str,
+    grad: bool,
 ) -> Stop:
     """One chunk from noise to the last point of `grid`: the state there and the velocity at it."""
-    for sigma, following in zip(grid, grid[1:], strict=False):
+    for sigma, following in pairwise(grid):
         with torch.no_grad():
             x = advance(net, x, cond, sigma, following, draws, cache, chunk, update)
     with torch.set_grad_enabled(grad):
@@ -95,7 +104,15 @@ def _descend(
 
 
 def advance(
-    net: Backbone, x: Tensor, cond: Tensor, sigma: float, following: float, draws: Renoise | None, cache: Any, chunk: int, update: str
+    net: Backbone,
+    x: Tensor,
+    cond: Tensor,
+    sigma: float,
+    following: float,
+    draws: Renoise | None,
+    cache: Any,
+    chunk: int,
+    update: str,
 ) -> Tensor:
     """One step of the sampler from `sigma` to `following`."""
     velocity = net(x, level(sigma, x), cond, cache).velocity

@@ -44,7 +44,7 @@ class Networks:
     critic_optimisers: dict[int, Stepper]
 
     def state(self) -> dict[str, Any]:
-        parts = {"student": self.student, "ema": self.ema, "optimiser": self.optimiser}
+        parts: dict[str, Any] = {"student": self.student, "ema": self.ema, "optimiser": self.optimiser}
         parts |= {f"critic{i}": c for i, c in self.critics.items()}
         parts |= {f"critic_optimiser{i}": o for i, o in self.critic_optimisers.items()}
         return {name: part.state_dict() for name, part in parts.items()}
@@ -173,7 +173,7 @@ def update(nets: Networks, recipe: Recipe, steps: Steps, i: int, rank: int, rank
 
 
 def average(ema: nn.Module, student: nn.Module, decay: float, i: int) -> None:
-    """Exponential moving average of the weights, from the first update on; the decay starts low so that the start is forgotten."""
+    """Exponential moving average of the weights, from the first update on; the decay starts low, to forget the start."""
     with torch.no_grad():
         torch._foreach_lerp_(list(ema.parameters()), list(student.parameters()), 1 - min(decay, (1 + i) / (10 + i)))
 

@@ -54,13 +54,15 @@ class ShapesJudge(Judge):
     outputs: ClassVar[Mapping[str, Output]] = {"accuracy": Output("share", +1, 0.02, title="attribute accuracy")} | {
         a: Output("share", +1, 0.03, title=f"{a} accuracy") for a in ATTRIBUTES
     }
-    detects: ClassVar[tuple[str, ...]] = ("freeze", "reverse", "shuffle_frames", "color_flip", "background_drift", "hard_cut", "double", "break_apart", "vanish")
+    detects: ClassVar[tuple[str, ...]] = (
+        "freeze", "reverse", "shuffle_frames", "color_flip", "background_drift", "hard_cut", "double", "break_apart", "vanish",
+    )  # fmt: skip
     ignores: ClassVar[tuple[str, ...]] = ("flicker", "noise", "stutter")
 
     def __call__(self, clip: Clip, features: Features) -> dict[str, float | None]:
         found = features.get("shapes.reading", lambda: read(features.pixels))
         right = compare(found, clip.prompt.factors)
-        return {"accuracy": float(np.mean(list(right.values())))} | {k: float(v) for k, v in right.items()}
+        return {"accuracy": float(np.mean(list(right.values()))), **{k: float(v) for k, v in right.items()}}
 
     @classmethod
     def examples(cls) -> list[Clip]:
@@ -90,7 +92,7 @@ def compare(found: Reading, asked: Mapping[str, str]) -> dict[str, bool]:
 
 
 def _match(things: Sequence[Thing], colours: Sequence[str]) -> list[Thing | None]:
-    """A thing for each colour: its own, else one that no asked colour claims (so that a wrong colour costs the colour alone)."""
+    """A thing for each colour: its own, else one that no asked colour claims: a wrong colour costs the colour alone."""
     spare = [t for t in things if t.colour not in colours]
     own = {t.colour: t for t in things}
     return [own[c] if c in own else (spare.pop(0) if spare else None) for c in colours]
@@ -116,8 +118,8 @@ def read(pixels: np.ndarray) -> Reading:
 
 
 def unmix(video: np.ndarray, scene: np.ndarray) -> np.ndarray:
-    """Cover of each colour, (colours, T, H, W) in [0, 1]. Every pixel is scene + cover·(colour - scene) for the one colour whose
-    line through colour space passes nearest."""
+    """Cover of each colour, (colours, T, H, W) in [0, 1]. Every pixel is scene + cover·(colour - scene) for the one colour
+    whose line through colour space passes nearest."""
     delta = video - scene[:, None]
     lines = _PALETTE[:, None] - scene  # (colours, H, 3)
     squared = np.maximum((lines**2).sum(-1), 1.0)  # a scene may have a colour of the palette
@@ -173,7 +175,8 @@ def _single(cover: np.ndarray) -> bool:
     plane[1] = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]  # frames are not connected with each other
     labels, n = ndimage.label(cover > 0.4, plane)
     sizes = np.bincount(labels.ravel(), minlength=n + 1)[1:]
-    first = ndimage.minimum(np.arange(len(cover))[:, None, None].repeat(cover.shape[1], 1).repeat(cover.shape[2], 2), labels, range(1, n + 1))
+    times = np.broadcast_to(np.arange(len(cover))[:, None, None], cover.shape)
+    first = ndimage.minimum(times, labels, range(1, n + 1))
     frames = np.asarray(first, int)[sizes >= _SPECK]
     return bool((np.bincount(frames, minlength=len(cover)) == 1).mean() >= 0.8)
 

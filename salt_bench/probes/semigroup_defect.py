@@ -22,8 +22,8 @@ class SemigroupDefect(Probe):
     all latent dimensions in float32 is ours). States follow the sampler of the model under test.
 
     `path` are the noise levels of the test-time grid, `fine` those of the grid that is twice as fine. Parts: "defect" is the
-    mean of D_i over the intervals, "defect_sq" that of D_i², and per interval its ratio, numerator and denominator: "750-500/ratio",
-    "750-500/num", "750-500/den", named by the raw timesteps of an even grid."""
+    mean of D_i over the intervals, "defect_sq" that of D_i², and per interval its ratio, numerator and denominator:
+    "750-500/ratio", "750-500/num", "750-500/den", named by the raw timesteps of an even grid."""
 
     path: tuple[float, ...]
     fine: tuple[float, ...]
@@ -31,7 +31,9 @@ class SemigroupDefect(Probe):
 
     def __post_init__(self) -> None:
         if self.fine[::2] != self.path or len(self.fine) != 2 * len(self.path):
-            raise ValueError(f"the fine grid holds the path's points and one inside each interval, got {self.fine} for {self.path}")
+            raise ValueError(
+                f"the fine grid holds the path's points and one inside each interval, got {self.fine} for {self.path}"
+            )
 
     @property
     def intervals(self) -> tuple[tuple[float, float, float], ...]:

@@ -34,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Gallery:
-    """`folder` holds index.json and <slug>/<slug of the prompt id>.png: strips of `count` frames (H, W) side by side, at `fps`."""
+    """`folder` holds index.json and <slug>/<slug of the prompt id>.png: `count` frames (H, W) side by side, at `fps`."""
 
     folder: Path
     fps: float

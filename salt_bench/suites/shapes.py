@@ -40,7 +40,9 @@ def prompts(test: int = 256, validation: int = 64) -> tuple[Prompt, ...]:
     return (*world.prompts("validation")[:validation], *world.prompts("test")[:test])
 
 
-def benchmark(name: str, question: str, arms: Mapping[str, Arm], baseline: str, teacher: Arm, grids: Mapping[int, Grid]) -> Study:
+def benchmark(
+    name: str, question: str, arms: Mapping[str, Arm], baseline: str, teacher: Arm, grids: Mapping[int, Grid]
+) -> Study:
     """A study of `arms` at 4 steps with everything that this world measures, anchored by the truth and the `teacher`.
     `grids` maps 2, 4, 8 and 16 to their noise levels. What differs from this is changed with `replace`."""
     return Study(

@@ -15,10 +15,15 @@ class World(Protocol):
     """A synthetic world with ground truth. `render` is deterministic per (prompt, seed) and vectorised over prompts."""
 
     name: ClassVar[str]
-    frames: int
-    height: int
-    width: int
-    fps: float
+
+    @property
+    def frames(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def fps(self) -> float: ...
 
     def prompts(self, split: str) -> tuple[Prompt, ...]:
         """The prompts of "train", "validation" or "test": disjoint, and always in the same order."""

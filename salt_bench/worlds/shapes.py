@@ -33,7 +33,7 @@ SCENES: Mapping[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {  # c
 SCENE_WORDS = {"night": "at night", "fog": "in the fog", "snow": "over snow", "dusk": "at dusk"}
 SIZES: Mapping[str, float] = {"small": 30.0, "big": 84.0}  # area in pixels
 MOTIONS: Mapping[str, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1), "still": (0, 0)}
-MOTION_WORDS = {"left": "moving left", "right": "moving right", "up": "moving up", "down": "moving down", "still": "standing still"}
+MOTION_WORDS = {way: f"moving {way}" for way in ("left", "right", "up", "down")} | {"still": "standing still"}
 RELATIONS: Mapping[str, tuple[int, int]] = {  # direction from the first to the second object
     "left of": (1, 0),
     "right of": (-1, 0),
@@ -43,7 +43,8 @@ RELATIONS: Mapping[str, tuple[int, int]] = {  # direction from the first to the 
 CONVERSE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 
 # Half extents (left/right, up, down) of a shape of area 1 around its centroid; the triangle is equilateral and points up.
-# A circle is not among them: of 6 pixels it differs from a square by a ninth of its area, and a tiny teacher never told them apart.
+# A circle is not among them: of 6 pixels it differs from a square by a ninth of its area, and a tiny teacher never told them
+# apart.
 _TRIANGLE = (4 / 3**0.5) ** 0.5  # side of the unit-area equilateral triangle
 _ARM = 5**-0.5  # width of the arms of the unit-area cross, which is three of them long
 EXTENT = {
@@ -54,7 +55,7 @@ EXTENT = {
 
 
 def distance(shape: str, x: np.ndarray, y: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Signed distance in pixels (negative inside) to the edge of a shape of area `side`² centred at the origin; y points down."""
+    """Signed distance in pixels (negative inside) to the edge of a shape of area `side`² at the origin; y points down."""
     if shape == "square":
         return np.maximum(np.abs(x), np.abs(y)) - 0.5 * side
     if shape == "triangle":
@@ -150,7 +151,8 @@ class ShapesWorld:
     def _track(self, way: np.ndarray, boxes: list[np.ndarray], offsets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(T, 2) positions x, y of the group's origin: straight, even, and inside the frame from the first to the last."""
         low = np.max([box[0] - o for box, o in zip(boxes, offsets, strict=True)], axis=0) + self.margin
-        high = np.array([self.width, self.height]) - self.margin - np.max([b[1] + o for b, o in zip(boxes, offsets, strict=True)], 0)
+        reach = np.max([box[1] + o for box, o in zip(boxes, offsets, strict=True)], axis=0)
+        high = np.array([self.width, self.height]) - self.margin - reach
         room = high - low
         travel = way * np.minimum(room, rng.uniform(0.75, 1.0) * np.minimum(room, 11.0))
         start = low + np.maximum(-travel, 0) + rng.uniform(size=2) * (room - np.abs(travel))
@@ -172,9 +174,11 @@ class _Layout:
     objects: tuple[_Object, ...]
 
 
-def coverage(shape: str, x: np.ndarray, y: np.ndarray, side: np.ndarray, height: int, width: int, soft: float = 1.0) -> np.ndarray:
-    """How much of each pixel a shape covers, (..., H, W) in [0, 1]: centres `x`, `y` (...), `side` broadcastable to (..., 1, 1);
-    the edge is a ramp of `soft` pixels."""
+def coverage(
+    shape: str, x: np.ndarray, y: np.ndarray, side: np.ndarray, height: int, width: int, soft: float = 1.0
+) -> np.ndarray:
+    """How much of each pixel a shape covers, (..., H, W) in [0, 1]: centres `x`, `y` (...), `side` broadcastable to
+    (..., 1, 1); the edge is a ramp of `soft` pixels."""
     columns = np.arange(width, dtype=np.float32) + 0.5 - x[..., None, None].astype(np.float32)
     rows = np.arange(height, dtype=np.float32)[:, None] + 0.5 - y[..., None, None].astype(np.float32)
     return np.clip(0.5 - distance(shape, columns, rows, side) / soft, 0, 1)
@@ -274,12 +278,14 @@ def _singles() -> list[Prompt]:
 def _pairs() -> list[Prompt]:
     found = []
     kinds = list(itertools.product(COLOURS, SHAPES))
-    for (colour, shape), (colour2, shape2), relation, motion, scene in itertools.product(kinds, kinds, RELATIONS, MOTIONS, SCENES):
+    for first, second, relation, motion, scene in itertools.product(kinds, kinds, RELATIONS, MOTIONS, SCENES):
+        (colour, shape), (colour2, shape2) = first, second
         if colour == colour2:  # two objects differ in colour, so that each can be told from the other
             continue
         names = {"shape": shape, "colour": colour, "shape2": shape2, "colour2": colour2, "relation": relation}
         factors = {"count": "2", "size": "small", "motion": motion, "scene": scene} | names
-        text = f"a small {colour} {shape} {relation} a small {colour2} {shape2}, both {MOTION_WORDS[motion]} {SCENE_WORDS[scene]}"
+        objects = f"a small {colour} {shape} {relation} a small {colour2} {shape2}"
+        text = f"{objects}, both {MOTION_WORDS[motion]} {SCENE_WORDS[scene]}"
         found.append(_prompt(("2", colour, shape, relation, colour2, shape2, motion, scene), text, factors))
     return found
 

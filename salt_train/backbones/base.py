@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Output(NamedTuple):
-    """`velocity` has the shape of x; `features` are the tokens (B, tokens, D) after block `tap`, or None where none was asked."""
+    """`velocity` has the shape of x; `features` are the tokens (B, tokens, D) after block `tap`, or None if none was asked."""
 
     velocity: Tensor
     features: Tensor | None

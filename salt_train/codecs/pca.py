@@ -59,7 +59,7 @@ class PCAWeights(torch.nn.Module):
 
 
 def fit(codec: PCACodec) -> PCAWeights:
-    """Principal components of true blocks, by eigen-decomposition in float64; the sign of a component makes its largest entry positive."""
+    """Principal components of true blocks, by eigen-decomposition in float64; a component's largest entry is positive."""
     prompts = codec.world.prompts("train")[: codec.clips]
     blocks = _blocks(torch.from_numpy(codec.world.render(prompts, 0)), codec).flatten(0, -2).double().numpy()
     mean = blocks.mean(0)

@@ -29,7 +29,8 @@ class DMD(Objective):
         return torch.as_tensor(shifted(step.uniform("score sigma"), self.shift)).clamp(*self.clamp)
 
     def loss(self, step: Step, critic: nn.Module | None) -> Tensor:
-        assert critic is not None and step.teacher is not None
+        assert critic is not None
+        assert step.teacher is not None
         video, sigma = step.rollout.video, self.sigma(step)
         with torch.no_grad():
             x = noised(video, step.normal("score noise"), sigma)
