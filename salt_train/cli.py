@@ -30,7 +30,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="A parameter of the
 @app.command()
 def run(
     method: Annotated[str, typer.Argument(help="A method (see `salt-train list`) or a recipe.json.", show_default=False)],
-    seed: Annotated[int, typer.Option(help="Training seed.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Training seed; the recipe's own where none is given.", show_default=False)] = None,
     set_: Set = None,
     runs: Runs = Path("runs"),
     processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, one thread each.")] = 1,
@@ -40,7 +40,8 @@ def run(
     from salt_train import checkpoint
     from salt_train.recipe import checkpoints
 
-    recipe = _recipe(method, set_ or []).seeded(seed)
+    recipe = _recipe(method, set_ or [])
+    recipe = recipe if seed is None else recipe.seeded(seed)
     root = checkpoints(runs)
     here = root / recipe.fingerprint()
     shipped = checkpoint.find(recipe.fingerprint(), root)
@@ -108,7 +109,10 @@ def _recipe(word: str, settings: list[str]):  # type: ignore[no-untyped-def]  # 
         if name not in known or not text:
             raise WrongUse(f"--set {setting!r}: {word} takes {', '.join(f'{k}=…' for k in known) or 'no parameters'}")
         values[name] = _parsed(text)
-    return function(**values)
+    try:
+        return function(**values)
+    except (ValueError, TypeError) as error:
+        raise WrongUse(f"{word} refuses {' '.join(f'--set {s}' for s in settings)}: {error}") from None
 
 
 def _parsed(text: str) -> object:
