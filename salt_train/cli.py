@@ -50,7 +50,11 @@ def run(
         return
     from salt_train import launch
 
-    launch.train(recipe, runs, processes)
+    try:
+        launch.train(recipe, runs, processes)
+    except KeyboardInterrupt:  # here, since typer ends the process without a word
+        print("stopped; the same command goes on where this one stopped", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
     print(f"finished {here}")
 
 
@@ -127,7 +131,6 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        print("stopped; the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if os.environ.get("SALT_TRACEBACK") == "1":
