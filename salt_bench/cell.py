@@ -54,8 +54,8 @@ class Place:
 
     def clips(self, study: Study, cell: Cell, setting: str, sample_seed: int) -> Path:
         """Where the clips lie that the present evidence gives: another checkpoint has another file."""
-        arm = arm_of(study, cell)
-        made_of = [arm.identity(cell.train_seed), arm.evidence(cell.train_seed, self.models), _grid(study, cell, setting)]
+        arm = arm_at(study, cell, setting)
+        made_of = [arm.identity(cell.train_seed), arm.evidence(cell.train_seed, self.models), arm.protocol()]
         name = record.fingerprint([*made_of, [p.id for p in study.prompts], sample_seed])
         return self.work / "clips" / cell.slug / f"{name}.npy"
 
@@ -99,13 +99,10 @@ def settings(study: Study, cell: Cell) -> tuple[str, ...]:
     return (OWN,) if cell.arm in study.anchors else tuple(study.settings)
 
 
-def _grid(study: Study, cell: Cell, setting: str) -> Sequence[float] | None:
-    return None if cell.arm in study.anchors else tuple(study.settings[setting])
-
-
 def arm_at(study: Study, cell: Cell, setting: str) -> Arm:
-    grid = _grid(study, cell, setting)
-    return arm_of(study, cell) if grid is None else arm_of(study, cell).at(tuple(grid))
+    """The arm under one setting's grid; an anchor keeps its own."""
+    arm = arm_of(study, cell)
+    return arm if cell.arm in study.anchors else arm.at(tuple(study.settings[setting]))
 
 
 def header(study: Study, cell: Cell, place: Place) -> dict[str, str]:
@@ -114,7 +111,7 @@ def header(study: Study, cell: Cell, place: Place) -> dict[str, str]:
     arm = arm_of(study, cell)
     depends = {
         "arm": arm.identity(cell.train_seed),
-        "settings": {name: _grid(study, cell, name) for name in settings(study, cell)},
+        "settings": {name: arm_at(study, cell, name).protocol() for name in settings(study, cell)},
         "prompts": list(study.prompts),
         "sample_seeds": list(study.sample_seeds),
         "protocols": protocols(study),

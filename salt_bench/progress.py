@@ -59,9 +59,9 @@ class Forecast:
         return max(spread, *known)
 
     def _rest(self, task: Task, now: float) -> float | None:
-        part = self._fraction.get(task, 0.0)
-        if part > 0.02:
-            return (now - self._begun[task]) * (1 - part) / part
+        part, spent = self._fraction.get(task, 0.0), now - self._begun.get(task, now)
+        if part > 0.02 and spent > 1:
+            return spent * (1 - part) / part
         kind = [s for arm, s in self._known.items() if (arm in self._anchors) is (task.arm in self._anchors)]
         return self._known.get(task.arm, max(kind, default=0.0) or None)
 

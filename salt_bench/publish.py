@@ -195,7 +195,7 @@ def _gallery(folder: Path, plan: Plan) -> None:
     while len(picked) > 1 and sum(len(strips[name, i]) for i in picked for name in arms) > CLIPS_BYTES:
         picked.pop()
     for name, i in ((name, i) for name in arms for i in picked):
-        files.write_bytes(folder / files.slug(name) / f"{study.prompts[i].id}.png", strips[name, i])
+        files.write_bytes(folder / files.slug(name) / f"{files.slug(study.prompts[i].id)}.png", strips[name, i])
     clip = next(iter(arms.values()))[0]
     index = {
         "fps": clip.fps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import importlib.util
@@ -29,7 +30,7 @@ _SMOKE_PROMPTS = {True: 4, False: 8}  # how many validation and other prompts a 
 def load_study(path: Path | str, scale: str = "default") -> Study:
     """The study that the file at `path` defines as STUDY, or, at another scale, as SCALES[scale] where it has such a table.
 
-    Without one, "smoke" is STUDY with few prompts and one seed of each kind, and "full" is STUDY itself. The file is loaded by
+    Without one, "smoke" is STUDY with small arms, few prompts and one seed of each kind, and "full" is STUDY itself. The file is loaded by
     its path, once per process, as nox loads a noxfile. Raises WrongUse where there is no such file, name or scale.
     """
     if scale not in SCALES:
@@ -79,7 +80,9 @@ def _at_scale(names: Mapping[str, object], path: Path, scale: str) -> Study:
 def _smoke(study: Study) -> Study:
     few = [[p for p in study.prompts if cells.is_validation(p) is kind][:n] for kind, n in _SMOKE_PROMPTS.items()]
     prompts = [prompt for part in few for prompt in part]
-    return replace(study, prompts=prompts, train_seeds=study.train_seeds[:1], sample_seeds=study.sample_seeds[:1])
+    arms = {name: arm.small() for name, arm in study.arms.items()}
+    train_seeds, sample_seeds = study.train_seeds[:1], study.sample_seeds[:1]
+    return replace(study, arms=arms, prompts=prompts, train_seeds=train_seeds, sample_seeds=sample_seeds)
 
 
 def check(study: Study) -> None:
@@ -197,7 +200,8 @@ def perform(task: Task, log: Log) -> Done:
         place = Place(Path(task.work), Path(task.models))
         measured = cells.measure(study, Cell(task.arm, task.train_seed), place, log)
     except Exception as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # a full disk has no room for a traceback either
+            traceback.print_exc()
         return Done(0, task, error=one_line(error))
     wall = {"startup": loaded[0] - started[0], **measured.spent.wall}
     core = {"startup": loaded[1] - started[1], **measured.spent.core}

@@ -117,6 +117,13 @@ class Arm(Protocol):
         """The same model under another grid of noise levels; the checkpoint is shared."""
     def identity(self, seed: int) -> Mapping[str, Any]:
         """JSON that says what `prepare` makes for this seed: equal identities share a checkpoint. The grid is not part of it."""
+    def small(self) -> Arm:
+        """The same arm with as little training as still runs every line of it: for smoke tests."""
+
+    def protocol(self) -> Mapping[str, Any]:
+        """JSON that says how the sampler runs what `prepare` made (grid, update, guidance): two clips are the same only under
+        equal identity, protocol, prompt and sample seed."""
+
     def evidence(self, seed: int, workdir: Path) -> str:
         """A digest of what the sampler is made from (checkpoint bytes), or "" where it is not there. A measurement is reused
         only while the evidence that it was made on is still in the work folder."""

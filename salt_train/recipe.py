@@ -75,6 +75,10 @@ class Recipe:
         """The same checkpoint under another grid."""
         return replace(self, sampling=replace(self.sampling, grid=tuple(grid)))
 
+    def small(self) -> Recipe:
+        """Four updates at most; the teacher stays what it is, since it is shared."""
+        return replace(self, steps=min(self.steps, 4))
+
     def seeded(self, seed: int) -> Recipe:
         """This recipe with another training seed; the teacher keeps its own."""
         return replace(self, seed=seed)
@@ -86,6 +90,9 @@ class Recipe:
     def fingerprint(self, seed: int | None = None) -> str:
         """Names the checkpoint's folder."""
         return record.fingerprint(self.identity(self.seed if seed is None else seed))
+
+    def protocol(self) -> Mapping[str, Any]:
+        return record.dump(self.sampling)
 
     def prepare(self, seed: int, workdir: Path, log: Log) -> bool:
         """Trains what is not there yet: the teachers first, then this. True if anything was trained."""

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,35 @@ def test_a_gap_in_the_table_is_6(tmp_path: Path) -> None:
     assert done.returncode == 6, done.stderr
     assert "5 rows could not be judged, the first because: sick: too short to tell" not in done.stdout
     assert "9 rows could not be judged, the first because: sick: too short to tell" in done.stdout
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 60 kB."""
+    disk = tmp_path / "tiny"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=60k", "none", str(disk)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting needs root; test_study.py has the same with a simulated disk")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_full_disk_is_named_and_the_same_command_goes_on(tiny_disk: Path) -> None:
+    toy.write_study(tiny_disk)
+    full = salt(tiny_disk, "run", "toy_study.py", "--jobs", "2", PYTHONDONTWRITEBYTECODE="1")
+    assert full.returncode == 5
+    assert "disk full while writing" in full.stderr
+    assert "free space and run the same command again" in full.stderr
+    assert "Traceback" not in full.stderr
+    subprocess.run(["mount", "-o", "remount,size=8m", str(tiny_disk)], check=True)
+    again = salt(tiny_disk, "run", "toy_study.py", "--jobs", "2")
+    assert again.returncode == 0, again.stderr
+    subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True)
+    closed = salt(tiny_disk, "run", "toy_study.py")
+    assert closed.returncode == 5
+    assert "read-only file system" in closed.stderr
+    assert "Traceback" not in closed.stderr
 
 
 def test_ctrl_c_is_130_and_the_same_command_goes_on(tmp_path: Path) -> None:

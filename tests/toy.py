@@ -89,6 +89,12 @@ class ToyArm:
     def at(self, grid: tuple[float, ...]) -> ToyArm:
         return replace(self, grid=grid)
 
+    def protocol(self) -> Mapping[str, Any]:
+        return {"grid": list(self.grid)}
+
+    def small(self) -> ToyArm:
+        return replace(self, steps=min(self.steps, 5))
+
     def sampler(self, seed: int, workdir: Path) -> ToySampler:
         weight = float(np.frombuffer((self.folder(seed, workdir) / "weights").read_bytes())[0])
         return ToySampler(weight, self.grid, self.pause)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from salt_bench import files
+
 
 @dataclass(frozen=True)
 class Column:
@@ -32,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Gallery:
-    """`folder` holds index.json and <slug>/<prompt id>.png: strips of `count` frames (H, W) side by side, at `fps`."""
+    """`folder` holds index.json and <slug>/<slug of the prompt id>.png: strips of `count` frames (H, W) side by side, at `fps`."""
 
     folder: Path
     fps: float
@@ -59,7 +61,7 @@ class Gallery:
 
     def clip(self, slug: str, prompt: str) -> Path | None:
         """The strip's file; None where this arm has no clip of this prompt."""
-        path = self.folder / slug / f"{prompt}.png"
+        path = self.folder / slug / f"{files.slug(prompt)}.png"
         return path if path.is_file() else None
 
     def frames(self, path: Path) -> np.ndarray:

@@ -33,6 +33,12 @@ class Replay:
     def at(self, grid: tuple[float, ...]) -> Replay:
         return self
 
+    def protocol(self) -> Mapping[str, Any]:
+        return {}
+
+    def small(self) -> Replay:
+        return self
+
     def identity(self, seed: int) -> Mapping[str, Any]:
         """The videos themselves; where they lie says nothing about them."""
         return {"videos": record.fingerprint({path.name: files.digest(path) for path in _videos(Path(self.folder))})}

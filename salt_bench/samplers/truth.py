@@ -31,6 +31,12 @@ class Truth:
     def at(self, grid: tuple[float, ...]) -> Truth:
         return self
 
+    def protocol(self) -> Mapping[str, Any]:
+        return {}
+
+    def small(self) -> Truth:
+        return self
+
     def identity(self, seed: int) -> Mapping[str, Any]:
         return {"truth": record.dump(self.world)}
 

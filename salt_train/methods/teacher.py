@@ -8,7 +8,7 @@ from salt_train.objectives.flow_matching import FlowMatching
 from salt_train.recipe import Optimiser, Recipe, Sampling
 
 
-def teacher(steps: int = 9000, batch: int = 64) -> Recipe:
+def teacher(steps: int = 6500, batch: int = 64) -> Recipe:
     """`steps` updates of `batch` videos, each rendered once and never seen again."""
     return Recipe(
         world=WORLD,
@@ -18,6 +18,6 @@ def teacher(steps: int = 9000, batch: int = 64) -> Recipe:
         sampling=Sampling(even(32, SHIFT), guidance=GUIDANCE),
         steps=steps,
         batch=batch,
-        optimiser=Optimiser(rate=2e-3, muon=True, warmup=50, decay=0.4),
+        optimiser=Optimiser(rate=2e-3, muon=True, warmup=50, decay=0.5),
         ema=0.998,
     )
