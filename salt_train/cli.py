@@ -30,7 +30,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="A parameter of the
 @app.command()
 def run(
     method: Annotated[str, typer.Argument(help="A method (see `salt-train list`) or a recipe.json.", show_default=False)],
-    seed: Annotated[int | None, typer.Option(help="Training seed; the recipe's own where none is given.", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="Training seed, instead of the recipe's own.")] = None,
     set_: Set = None,
     runs: Runs = Path("runs"),
     processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, one thread each.")] = 1,
