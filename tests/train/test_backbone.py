@@ -53,7 +53,9 @@ def test_coordinates_tell_every_place_apart() -> None:
     for axis, length in enumerate((3, 4, 5)):
         middle = (torch.arange(length) + 0.5) / length * torch.pi
         line = planes[4 * axis : 4 * axis + 4].movedim(axis + 1, 1)[:, :, 0, 0]
-        assert torch.allclose(line, torch.stack([middle.sin(), middle.cos(), (2 * middle).sin(), (2 * middle).cos()]), atol=1e-6)
+        assert torch.allclose(
+            line, torch.stack([middle.sin(), middle.cos(), (2 * middle).sin(), (2 * middle).cos()]), atol=1e-6
+        )
     assert coordinates((3, 4, 5), 0).shape == (0, 3, 4, 5)
 
 
@@ -77,7 +79,9 @@ def test_fast_attention_is_the_stock_attention() -> None:
     net.net.set_attn_processor(WanAttnProcessor())
     stock = net(*made).velocity
     assert torch.allclose(fast, stock, atol=1e-5)
-    assert torch.allclose(gradient, torch.autograd.grad(stock.square().mean(), net.net.blocks[0].attn1.to_q.weight)[0], atol=1e-5)
+    assert torch.allclose(
+        gradient, torch.autograd.grad(stock.square().mean(), net.net.blocks[0].attn1.to_q.weight)[0], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("crossed", [False, True])

@@ -107,7 +107,7 @@ def test_a_noise_level_per_video() -> None:
 
 @pytest.mark.parametrize("start", RAW8)
 def test_released_triplets_and_their_probabilities(start: int) -> None:
-    """Ends equally likely, then middles: every number in [0, 1) at the middle of its twelfth hits each as often as it should."""
+    """Ends equally likely, then middles: the middles of twelve equal parts of [0, 1) hit each as often as they should."""
     wanted = RELEASED[start]
     listed = [named(t) for t in triplets(FINE, RAW8.index(start))]
     assert listed == [(start, m, e) for e, middles in wanted.items() for m in middles]

@@ -203,7 +203,7 @@ def test_errors_say_the_value_and_the_rule() -> None:
 
 def test_a_bidirectional_network_refuses_chunks() -> None:
     net = wan()
-    with pytest.raises(ValueError, match=r"for latents of \(2, 4, 4\) \(F, H, W\), got \(1, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"takes \(F, H, W\) of \(2, 4, 4\), got \(1, 4, 4\)"):
         rollout(net, step(net).noise, step(net).cond, GRID2, None, chunk=1)
     with pytest.raises(ValueError, match="roll it out in one chunk of all frames"):
         net.remember(step(net).noise, step(net).cond, None)

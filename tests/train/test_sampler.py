@@ -127,7 +127,7 @@ def test_a_grid_changes_the_path_and_not_its_start(runs: Path) -> None:
 
 
 def test_wrong_sampling_is_refused() -> None:
-    with pytest.raises(ValueError, match="an update is \"ode\" or \"sde\", got 'Ode'"):
+    with pytest.raises(ValueError, match='an update is "ode" or "sde", got \'Ode\''):
         Sampling(GRID4, "Ode")
     for grid in ((), (0.9, 0.5), (1.0, 0.5, 0.5), (1.0, 0.5, 0.0)):
         with pytest.raises(ValueError, match=r"a grid falls from 1 and stays above 0 .*, got \("):
@@ -135,7 +135,7 @@ def test_wrong_sampling_is_refused() -> None:
 
 
 def test_what_is_not_trained_cannot_sample(runs: Path) -> None:
-    with pytest.raises(CheckpointError, match="no checkpoint .* under .*; train it first"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint .* under .*; train it first"):
         recipe().sampler(7, runs)
 
 
@@ -179,7 +179,7 @@ def test_a_codec_is_fitted_once_and_a_damaged_one_is_named(tmp_path: Path) -> No
     with pytest.raises(ValueError, match="is no codec with 7 components"):
         codecs.pca.load(replace(CODEC, channels=7), path)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(ValueError, match="is truncated or damaged .*; delete it"):
+    with pytest.raises(ValueError, match=r"is truncated or damaged .*; delete it"):
         codecs.pca.load(CODEC, path)
 
 

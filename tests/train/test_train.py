@@ -252,7 +252,9 @@ def test_a_stepper_clips_and_follows_its_pace() -> None:
     for rate in (0.05, 0.1):
         before = net.weight.detach().clone()
         assert stepper.step((net.weight * torch.tensor([3.0, -4.0])).sum(), 1) == pytest.approx(5.0)
-        assert torch.allclose(net.weight.detach() - before, torch.tensor([-rate, rate]), rtol=1e-4)  # Adam without memory: signs
+        assert torch.allclose(
+            net.weight.detach() - before, torch.tensor([-rate, rate]), rtol=1e-4
+        )  # Adam without memory: signs
     resumed = Stepper(net, Optimiser(0.1), 10)
     resumed.load_state_dict(stepper.state_dict())
     assert resumed.count == 2
@@ -282,7 +284,10 @@ def test_a_loss_that_is_no_number_names_the_update_and_the_remedy(root: Path) ->
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:-9]), "is truncated or damaged .*; delete its folder and train again"),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:-9]),
+            "is truncated or damaged .*; delete its folder and train again",
+        ),
         (lambda path: path.write_bytes(b"{}"), "is truncated or damaged"),
         (lambda path: path.unlink(), "student.safetensors is missing; train it, or name the right folder"),
         (lambda path: path.write_bytes(checkpoint.save({"x": torch.ones(1)})), r"does not fit its recipe .*; delete it"),
@@ -354,6 +359,11 @@ def test_the_identity_is_all_that_training_depends_on() -> None:
     assert len(set(names)) == len(names)
     assert base.fingerprint(1) == base.seeded(1).fingerprint()
     assert base.seeded(1).teacher == base.teacher
+
+
+def test_a_small_recipe_is_the_same_but_for_its_length() -> None:
+    assert student().small() == replace(student(), steps=4)
+    assert student(steps=3).small() == student(steps=3)
 
 
 def test_a_recipe_survives_its_file(root: Path) -> None:

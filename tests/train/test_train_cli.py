@@ -41,10 +41,12 @@ def salt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
     def run(*arguments: str | Path) -> Ended:
         monkeypatch.setattr(sys, "argv", ["salt-train", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
+        try:
             cli.main()
-            sys.exit(0)
-        return Ended(int(caught.value.code or 0), *capsys.readouterr())
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Ended(code, *capsys.readouterr())
 
     return run
 
@@ -112,7 +114,11 @@ def test_parameters_reach_the_method(salt: Salt, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(launch, "train", lambda recipe, runs, processes: asked.append(recipe))
     assert salt("run", "sc_dmd", "--set", "weight=3", "--set", "detach=none", "--seed", "2").code == 0
     (recipe,) = asked
-    assert (recipe.seed, record.dump(recipe.objectives[1])["weight"], record.dump(recipe.objectives[1])["detach"]) == (2, 3, "none")
+    assert (recipe.seed, record.dump(recipe.objectives[1])["weight"], record.dump(recipe.objectives[1])["detach"]) == (
+        2,
+        3,
+        "none",
+    )
 
 
 def test_a_loss_that_is_no_number_is_5_on_one_line(salt: Salt) -> None:
@@ -145,7 +151,9 @@ def test_a_truncated_checkpoint_is_5(salt: Salt) -> None:
     assert len(done.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("code", "words"), [(errno.ENOSPC, "disk full while writing "), (errno.EROFS, "read-only file system")])
+@pytest.mark.parametrize(
+    ("code", "words"), [(errno.ENOSPC, "disk full while writing "), (errno.EROFS, "read-only file system")]
+)
 def test_a_full_or_closed_disk_is_5(code: int, words: str, salt: Salt, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(handle: int) -> None:
         raise OSError(code, os.strerror(code))
@@ -187,18 +195,25 @@ def test_again_trains_what_the_package_ships(salt: Salt, tmp_path: Path, monkeyp
     assert checkpoint.digest(folder) == checkpoint.digest(shipped)
 
 
+def wait_for(path: Path, run: subprocess.Popen[str], seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not path.is_file():
+        assert run.poll() is None
+        assert time.monotonic() < end, "it never began"
+        time.sleep(0.05)
+
+
 def test_ctrl_c_is_130_and_the_same_command_goes_on(tmp_path: Path, salt: Salt) -> None:
     folder = write(replace(teacher(5000), batch=8))
     command = [sys.executable, "-c", "from salt_train.cli import main; main()", "run", "recipe.json"]
     pipe, environment = subprocess.PIPE, {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
     run = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
-    end = time.monotonic() + 120
-    while not (folder / "resume.pt").is_file():
-        assert run.poll() is None
-        assert time.monotonic() < end, "it never began"
-        time.sleep(0.05)
-    os.killpg(run.pid, signal.SIGINT)
-    _, err = run.communicate(timeout=20)
+    try:
+        wait_for(folder / "resume.pt", run)
+        os.killpg(run.pid, signal.SIGINT)
+        _, err = run.communicate(timeout=60)
+    finally:
+        run.kill()
     assert run.returncode == 130, err
     assert "stopped; the same command goes on where this one stopped" in err
     assert "Traceback" not in err

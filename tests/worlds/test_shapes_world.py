@@ -17,7 +17,7 @@ from salt_bench.worlds.shapes import COLOURS, CONVERSE, RELATIONS, SHAPES, SIZES
 from salt_train.codecs import pca
 
 WORLD = ShapesWorld()
-UNSEEN = {("red", "triangle", "snow"), ("blue", "circle", "dusk"), ("yellow", "square", "night"), ("green", "circle", "fog")}
+UNSEEN = {("red", "triangle", "snow"), ("blue", "cross", "dusk"), ("yellow", "square", "night"), ("green", "cross", "fog")}
 
 
 @cache
@@ -48,13 +48,15 @@ def test_unseen_triples_are_in_the_test_alone() -> None:
     test = WORLD.prompts("test")
     assert {t for p in test for t in triples(p) & UNSEEN} == UNSEEN
     assert all(("unseen" in p.tags) == bool(triples(p) & UNSEEN) for p in test)
-    assert sum("unseen" in p.tags for p in test) == 512 // 4
+    assert Counter(p.factors["count"] for p in test if "unseen" in p.tags) == {"1": 40, "2": 320 // 4}
 
 
 def test_the_order_is_fixed() -> None:
     """Prompts are for ever: whoever changes them, changes every published number."""
     assert [p.id for p in WORLD.prompts("test")[:3]] == [
-        "FIRST",
+        "shapes:2-blue-triangle-below-yellow-cross-right-night",
+        "shapes:2-blue-square-left-red-cross-left-dusk",
+        "shapes:2-blue-cross-above-yellow-cross-still-snow",
     ]
     assert WORLD.prompts("test") == ShapesWorld().prompts("test")
 
@@ -70,7 +72,7 @@ def test_training_batches_come_from_training_prompts() -> None:
     assert {p.id for p in batch} <= train
     assert WORLD.batch(Draws(0)("prompts"), 2000) == batch
     assert WORLD.batch(Draws(1)("prompts"), 2000) != batch
-    assert np.mean([p.factors["count"] == "1" for p in batch]) == pytest.approx(0.4, abs=0.04)
+    assert np.mean([p.factors["count"] == "1" for p in batch]) == pytest.approx(0.4, abs=0.03)
 
 
 def test_a_video_is_its_prompts_and_seeds_whatever_the_batch() -> None:
@@ -87,16 +89,18 @@ def test_a_video_is_its_prompts_and_seeds_whatever_the_batch() -> None:
 
 @pytest.mark.parametrize("world", [WORLD, ShapesWorld(frames=7, height=32, width=40)], ids=["24", "32x40"])
 def test_objects_stay_inside_the_frame(world: ShapesWorld) -> None:
-    """The outermost pixels are scene in every frame: what an object adds to them is less than a rounding."""
-    prompts = sample()
+    """The outermost pixels are scene in every frame; only the soft tip of a triangle may colour one of them, faintly."""
+    prompts = sample(400)
     video = world.render(prompts, 0).astype(int)
     assert video.shape[1:] == (world.frames, world.height, world.width, 3)
-    rows = video[:, :, :, :1]  # the scene's colour of each row, from the left edge
-    assert np.array_equal(video[:, :, :, -1:], rows)
-    assert np.array_equal(video[:, :, 0], np.broadcast_to(rows[:, :, 0], video[:, :, 0].shape))
-    assert np.array_equal(video[:, :, -1], np.broadcast_to(rows[:, :, -1], video[:, :, -1].shape))
-    assert all(np.array_equal(rows[:, 0], rows[:, t]) for t in range(world.frames))
-    assert (video != rows).any((2, 3, 4)).all()
+    scene = np.median(video[:, :, :, [0, -1]], axis=(1, 3), keepdims=True)  # (N, 1, H, 1, 3)
+    away = np.abs(video - scene).max(-1)
+    edges = np.concatenate([away[:, :, 0], away[:, :, -1], away[:, :, :, 0], away[:, :, :, -1]], 2)
+    pointed = np.array(["triangle" in p.text for p in prompts])
+    assert edges[~pointed].max() == 0
+    assert edges[pointed].max() < 60  # of 255
+    assert (edges[pointed] > 0).mean() < 0.005
+    assert (away.max((2, 3)) > 60).all()  # and there is something in every frame
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -113,10 +117,9 @@ def test_a_shape_has_the_area_and_the_centre_that_it_says(shape: str, size: str)
 def test_a_triangle_points_up() -> None:
     cover = coverage("triangle", np.array([12.0]), np.array([12.0]), np.full((1, 1), 9.0), 24, 24)[0]
     widths = cover.sum(1)[cover.sum(1) > 0.5]
-    assert widths[0] < widths[-1]
     assert np.all(np.diff(widths[1:-1]) > 0)
-    with pytest.raises(ValueError, match="a shape is one of circle, square, triangle, got 'star'"):
-        coverage("star", np.array([12.0]), np.array([12.0]), np.full((1, 1), 9.0), 24, 24)
+    with pytest.raises(ValueError, match="a shape is one of square, triangle, cross, got 'circle'"):
+        coverage("circle", np.array([12.0]), np.array([12.0]), np.full((1, 1), 9.0), 24, 24)
 
 
 def test_captions_cover_the_vocabulary_and_nothing_else() -> None:
@@ -146,11 +149,12 @@ def accuracy(prompts: tuple[Prompt, ...], videos: np.ndarray) -> dict[str, float
     for prompt, video in zip(prompts, videos, strict=True):
         clip = ArrayClip(prompt, 0, video)
         rows.append(judge(clip, Features(clip)))
-    return {part: float(np.mean([row[part] for row in rows if part in row])) for part in judge.outputs}
+    parts = {part for row in rows for part in row}
+    return {part: float(np.mean([row[part] for row in rows if part in row])) for part in parts}
 
 
 def test_every_factor_can_be_read_back() -> None:
-    assert set(accuracy(sample(), WORLD.render(sample(), 0)).values()) == {1.0}
+    assert accuracy(sample(), WORLD.render(sample(), 0)) == dict.fromkeys(ShapesJudge.outputs, 1.0)
 
 
 def test_every_factor_survives_the_codec() -> None:
@@ -167,5 +171,5 @@ def test_nuisance_is_drawn_and_the_caption_says_nothing_of_it() -> None:
     things = [read(video).things for video in videos]
     places = np.array([t.centre for (t,) in things])
     assert places.std(0).min() > 1.5
-    assert set(accuracy((prompt,) * 24, videos).values()) <= {1.0} | {float("nan")}
+    assert accuracy((prompt,) * 24, videos)["accuracy"] == 1
     assert {t.colour for (t,) in things} == {prompt.factors["colour"]} <= set(COLOURS)
