@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from salt_bench import files
 from salt_bench.errors import UserError
@@ -27,8 +27,15 @@ class CheckpointError(UserError):
 
 def find(fingerprint: str, root: Path) -> Path | None:
     """The finished checkpoint of that name: shipped with the package, or under `root`."""
-    places = (PRETRAINED / fingerprint, root / fingerprint)
-    return next((p for p in places if (p / RECIPE).is_file()), None)
+    return next((p for p in (PRETRAINED / fingerprint, root / fingerprint) if finished(p)), None)
+
+
+def finished(folder: Path) -> bool:
+    """Whether `folder` is a checkpoint; removes what a kill after the very last write of `finish` left beside it."""
+    if not (folder / RECIPE).is_file():
+        return False
+    (folder / RESUME).unlink(missing_ok=True)
+    return True
 
 
 def finish(folder: Path, weights: Mapping[str, Tensor], log: list[dict[str, Any]], recipe: Mapping[str, Any]) -> None:
@@ -50,6 +57,18 @@ def weights(folder: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is truncated or damaged ({error}); delete its folder and train again") from None
+
+
+def fill(net: nn.Module, folder: Path) -> None:
+    """Gives `net` the weights of a finished checkpoint.
+
+    Raises CheckpointError where they are missing, damaged or of another shape."""
+    tensors = weights(folder)
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{folder} does not fit its recipe ({first}); delete it and train again") from None
 
 
 def recipe(folder: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="A parameter of the
 @app.command()
 def run(
     method: Annotated[str, typer.Argument(help="A method (see `salt-train list`) or a recipe.json.", show_default=False)],
-    seed: Annotated[int, typer.Option(help="Training seed.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Training seed, instead of the recipe's own.")] = None,
     set_: Set = None,
     runs: Runs = Path("runs"),
     processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, one thread each.")] = 1,
@@ -40,7 +40,8 @@ def run(
     from salt_train import checkpoint
     from salt_train.recipe import checkpoints
 
-    recipe = _recipe(method, set_ or []).seeded(seed)
+    recipe = _recipe(method, set_ or [])
+    recipe = recipe if seed is None else recipe.seeded(seed)
     root = checkpoints(runs)
     here = root / recipe.fingerprint()
     shipped = checkpoint.find(recipe.fingerprint(), root)
@@ -49,7 +50,11 @@ def run(
         return
     from salt_train import launch
 
-    launch.train(recipe, runs, processes)
+    try:
+        launch.train(recipe, runs, processes)
+    except KeyboardInterrupt:  # here, since typer ends the process without a word
+        print("stopped; the same command goes on where this one stopped", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
     print(f"finished {here}")
 
 
@@ -108,7 +113,10 @@ def _recipe(word: str, settings: list[str]):  # type: ignore[no-untyped-def]  # 
         if name not in known or not text:
             raise WrongUse(f"--set {setting!r}: {word} takes {', '.join(f'{k}=…' for k in known) or 'no parameters'}")
         values[name] = _parsed(text)
-    return function(**values)
+    try:
+        return function(**values)
+    except (ValueError, TypeError) as error:
+        raise WrongUse(f"{word} refuses {' '.join(f'--set {s}' for s in settings)}: {error}") from None
 
 
 def _parsed(text: str) -> object:
@@ -123,7 +131,6 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        print("stopped; the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if os.environ.get("SALT_TRACEBACK") == "1":

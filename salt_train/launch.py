@@ -18,6 +18,9 @@ from salt_train.recipe import Recipe, checkpoints, read
 
 def train(recipe: Recipe, runs: Path, processes: int) -> None:
     """Trains `recipe`, its teachers first, with a bar and the time left. More than one process is a torchrun job."""
+    import torch
+
+    torch.set_num_threads(1)  # the teacher too: sums depend on how they are cut among threads
     if recipe.teacher:
         with bar("teacher") as log:
             recipe.teacher.prepare(recipe.teacher.seed, runs, log)

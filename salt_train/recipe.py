@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ class Sampling:
     grid: tuple[float, ...]
     update: str = "ode"
     guidance: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.update not in ("ode", "sde"):
+            raise ValueError(f'an update is "ode" or "sde", got {self.update!r}')
+        if self.grid[:1] != (1.0,) or any(a <= b for a, b in pairwise((*self.grid, 0.0))):
+            raise ValueError(f"a grid falls from 1 and stays above 0 (the final 0 is implied), got {self.grid}")
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,8 @@ def rollout(
     if frames % chunk:
         raise ValueError(f"chunks fill the video: {frames} latent frames do not divide into chunks of {chunk}")
     last = len(grid) - 1 if exit is None else exit
+    if not 0 <= last < len(grid):
+        raise ValueError(f"an exit is one of the grid's {len(grid)} points, 0 to {len(grid) - 1}, got {last}")
     videos, stops, cache = [], [], None
     for index, first in enumerate(range(0, frames, chunk)):
         stop = _descend(net, noise[:, :, first : first + chunk], cond, grid[: last + 1], draws, cache, index, update, grad)
@@ -78,7 +80,7 @@ def rollout(
         videos.append(clean(stop.x, stop.velocity, stop.sigma))
         if first + chunk < frames:
             with torch.no_grad():
-                cache = net.remember(videos[-1], cond, cache)
+                cache = net.remember(videos[-1].detach(), cond, cache)  # it may keep the very tensor that it is given
     video = videos[0] if len(videos) == 1 else torch.cat(videos, 2)
     return Rollout(video, tuple(stops), (last + 1) * len(stops))
 

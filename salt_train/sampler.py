@@ -53,11 +53,7 @@ class FlowSampler:
             raise checkpoint.CheckpointError(f"no checkpoint {recipe.fingerprint()} under {root}; train it first")
         codec, captions = codecs.fitted(recipe.codec, root), Captions(recipe.world)
         net = recipe.backbone.build(recipe.codec.shape(), captions.words, codec.std)
-        try:
-            net.load_state_dict(checkpoint.weights(folder))
-        except RuntimeError as error:
-            first = str(error).splitlines()[-1].strip()
-            raise checkpoint.CheckpointError(f"{folder} does not fit its recipe ({first}); delete it and train again") from None
+        checkpoint.fill(net, folder)
         return cls(frozen(net), codec, captions, recipe.sampling)
 
     @property

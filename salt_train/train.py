@@ -66,7 +66,7 @@ def train(recipe: Recipe, root: Path, log: Log) -> Path:
     folder = root / recipe.fingerprint()
     rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     with files.lock(root / ".locks" / f"{folder.name}-{rank}.lock"):
-        if checkpoint.find(recipe.fingerprint(), root):
+        if checkpoint.finished(folder):
             return folder
         nets = build(recipe, root)
         paused = checkpoint.resume(folder)
@@ -101,7 +101,7 @@ def build(recipe: Recipe, root: Path) -> Networks:
         if not found:
             raise checkpoint.CheckpointError(f"the teacher {recipe.teacher.fingerprint()} is not under {root}; train it first")
         teacher = fresh(recipe.teacher.backbone, 0)
-        teacher.load_state_dict(checkpoint.weights(found))
+        checkpoint.fill(teacher, found)
         frozen(teacher)
     student = fresh(recipe.backbone, recipe.seed)
     if teacher is not None and recipe.teacher and recipe.teacher.backbone == recipe.backbone:

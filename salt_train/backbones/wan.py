@@ -71,6 +71,8 @@ class Wan(Backbone):
     def forward(self, x: Tensor, sigma: Tensor, cond: Tensor, cache: Any = None, tap: int = -1) -> Output:
         if cache is not None:
             raise ValueError("this backbone is bidirectional and reads no cache: give it one chunk of all frames")
+        if x.shape[2:] != self.place.shape[2:]:
+            raise ValueError(f"this backbone takes (F, H, W) of {tuple(self.place.shape[2:])}, got {tuple(x.shape[2:])}")
         a, b, scale = precondition(sigma, self.std) if self.spec.precondition else (0.0, 1.0, 1.0)
         place = self.place.expand(len(x), -1, -1, -1, -1)
         tokens: list[Tensor] = []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -74,8 +75,11 @@ def fit(codec: PCACodec) -> PCAWeights:
 def load(codec: PCACodec, path: Path) -> PCAWeights:
     """The fitted numbers in `path`.
 
-    Raises ValueError where the file is not a codec of this shape."""
-    tensors = load_file(path)
+    Raises ValueError where the file is damaged or not a codec of this shape."""
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is truncated or damaged ({error}); delete it and it is fitted again") from None
     block = codec.time * codec.space**2 * 3
     if set(tensors) != {"mean", "basis", "scale", "std"} or tuple(tensors["basis"].shape) != (codec.channels, block):
         raise ValueError(f"{path} is no codec with {codec.channels} components of {block} values; fit it again")

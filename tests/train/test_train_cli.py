@@ -1,0 +1,232 @@
+"""The command salt-train: what it prints, what it leaves on disk, and which exit code says so."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from tiny import student, teacher
+
+from salt_bench import record
+from salt_train import checkpoint, cli, launch
+from salt_train.recipe import Optimiser, Recipe, checkpoints
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+Salt = Callable[..., Ended]
+
+
+@pytest.fixture
+def salt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Salt:
+    """The command in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["salt-train", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+def write(recipe: Recipe, path: str = "recipe.json") -> Path:
+    Path(path).write_text(record.text(recipe))
+    return Path("runs/checkpoints") / recipe.fingerprint()
+
+
+def test_a_recipe_file_is_trained_and_can_be_looked_at(salt: Salt) -> None:
+    folder = write(student(steps=3).seeded(5))
+    done = salt("run", "recipe.json")
+    assert (done.code, done.out.splitlines()[-1]) == (0, f"finished {folder}"), done.err
+    assert {p.name for p in folder.iterdir()} == {"student.safetensors", "log.jsonl", "recipe.json"}
+    again = salt("run", "recipe.json")
+    assert (again.code, again.out) == (0, f"nothing to do: {folder} is finished\n")
+    seen = salt("inspect", folder)
+    assert seen.code == 0
+    assert checkpoint.digest(folder) in seen.out
+    assert '"seed": 5' in seen.out
+    assert json.loads(seen.out.splitlines()[-1])["step"] == 2
+    assert salt("resume", folder).out == f"{folder} is finished: nothing to resume\n"
+
+
+def test_a_seed_on_the_command_line_wins(salt: Salt) -> None:
+    recipe = teacher(2).seeded(5)
+    write(recipe)
+    assert salt("run", "recipe.json", "--seed", "1").out == f"finished runs/checkpoints/{recipe.fingerprint(1)}\n"
+
+
+def test_methods_are_listed_with_their_parameters(salt: Salt) -> None:
+    done = salt("list")
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert "dmd(points: 'int' = 4, steps: 'int' = 100)" in lines
+    assert any(line.startswith("sc_dmd(weight: 'float' = 0.2, ") for line in lines)
+    assert "    DMD: distribution matching distillation on a fixed grid." in lines
+    assert not any(line.startswith("shapes") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "sc_dm"), "no method 'sc_dm'; did you mean 'sc_dmd'?"),
+        (("run", "zzz"), "known: dmd, sc_dmd, teacher"),
+        (("run", "dmd", "--set", "point=8"), "--set 'point=8': dmd takes points=…, steps=…"),
+        (("run", "dmd", "--set", "points"), "--set 'points': dmd takes"),
+        (("run", "dmd", "--set", "points=eight"), "dmd refuses --set points=eight: "),
+        (("run", "sc_dmd", "--set", "weighting=none"), "a weighting is one of released, "),
+        (("run", "none.json"), "none.json is no recipe of this version"),
+        (("run", "recipe.json", "--set", "steps=3"), "edit the recipe file instead"),
+        (("run", "dmd", "--processes", "0"), "processes"),
+        (("train",), "train"),
+    ],
+)
+def test_wrong_use_is_2_and_names_the_remedy(arguments: tuple[str, ...], words: str, salt: Salt) -> None:
+    done = salt(*arguments)
+    assert done.code == 2
+    assert words in done.err
+    assert "Traceback" not in done.err
+
+
+def test_parameters_reach_the_method(salt: Salt, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Recipe] = []
+    monkeypatch.setattr(launch, "train", lambda recipe, runs, processes: asked.append(recipe))
+    assert salt("run", "sc_dmd", "--set", "weight=3", "--set", "detach=none", "--seed", "2").code == 0
+    (recipe,) = asked
+    assert (recipe.seed, record.dump(recipe.objectives[1])["weight"], record.dump(recipe.objectives[1])["detach"]) == (
+        2,
+        3,
+        "none",
+    )
+
+
+def test_a_loss_that_is_no_number_is_5_on_one_line(salt: Salt) -> None:
+    write(replace(student(), optimiser=Optimiser(rate=1e30)))
+    done = salt("run", "recipe.json")
+    assert done.code == 5
+    last = done.err.strip().splitlines()[-1]
+    assert last.startswith("salt-train: the loss of ")
+    assert last.endswith("lower the rate or the term's weight")
+    assert "Traceback" not in done.err
+
+
+def test_what_is_no_checkpoint_is_5(salt: Salt) -> None:
+    for command, words in (
+        ("inspect", "no checkpoint in nowhere: recipe.json is missing; train it, or name the right folder"),
+        ("resume", "nowhere holds no stopped run (resume.pt is missing); start it with salt-train run"),
+    ):
+        done = salt(command, "nowhere")
+        assert (done.code, done.err) == (5, f"salt-train: {words}\n")
+
+
+def test_a_truncated_checkpoint_is_5(salt: Salt) -> None:
+    folder = write(teacher(2))
+    assert salt("run", "recipe.json").code == 0
+    path = folder / "student.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    done = salt("inspect", folder)
+    assert done.code == 5
+    assert "is truncated or damaged" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(errno.ENOSPC, "disk full while writing "), (errno.EROFS, "read-only file system")]
+)
+def test_a_full_or_closed_disk_is_5(code: int, words: str, salt: Salt, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(handle: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    write(teacher(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        done = salt("run", "recipe.json")
+    assert done.code == 5
+    assert words in done.err.replace("\n", " ")
+    assert "Traceback" not in done.err
+    assert salt("run", "recipe.json").code == 0
+
+
+def test_what_nobody_caught_is_5_and_shown_when_asked(salt: Salt, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(recipe: Recipe, runs: Path, processes: int) -> None:
+        raise RuntimeError("it broke")
+
+    write(teacher(2))
+    monkeypatch.setattr(launch, "train", broken)
+    assert salt("run", "recipe.json") == Ended(5, "", "salt-train: RuntimeError: it broke\n")
+    monkeypatch.setenv("SALT_TRACEBACK", "1")
+    with pytest.raises(RuntimeError, match="it broke"):
+        salt("run", "recipe.json")
+
+
+def test_again_trains_what_the_package_ships(salt: Salt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(teacher(2))
+    assert salt("run", "recipe.json", "--runs", "shipped").code == 0
+    monkeypatch.setattr(checkpoint, "PRETRAINED", checkpoints(tmp_path / "shipped"))
+    done = salt("run", "recipe.json")
+    assert done.code == 0
+    assert "is finished and ships with the package (--again)" in done.out
+    assert not folder.exists()
+    done = salt("run", "recipe.json", "--again")
+    assert (done.code, done.out) == (0, f"finished {folder}\n"), done.err
+    shipped = checkpoint.find(folder.name, checkpoints(Path("runs")))
+    assert shipped is not None
+    assert checkpoint.digest(folder) == checkpoint.digest(shipped)
+
+
+def wait_for(path: Path, run: subprocess.Popen[str], seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not path.is_file():
+        assert run.poll() is None
+        assert time.monotonic() < end, "it never began"
+        time.sleep(0.05)
+
+
+def test_ctrl_c_is_130_and_the_same_command_goes_on(tmp_path: Path, salt: Salt) -> None:
+    folder = write(replace(teacher(5000), batch=8))
+    command = [sys.executable, "-c", "from salt_train.cli import main; main()", "run", "recipe.json"]
+    pipe, environment = subprocess.PIPE, {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+    run = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    try:
+        wait_for(folder / "resume.pt", run)
+        os.killpg(run.pid, signal.SIGINT)
+        _, err = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert run.returncode == 130, err
+    assert "stopped; the same command goes on where this one stopped" in err
+    assert "Traceback" not in err
+    done = salt("resume", folder)
+    assert done.code == 0
+    assert "updates; the command that started it goes on from there" in done.out
+    assert int(done.out.split(" after ")[1].split()[0]) % 20 == 0
+
+
+def test_help_names_commands_and_exit_codes(salt: Salt) -> None:
+    done = salt("--help")
+    assert done.code == 0
+    for word in ("run", "resume", "list", "inspect", "130"):
+        assert word in done.out
+    for word in ("--set", "--seed", "--processes", "--again"):
+        assert word in salt("run", "--help").out
