@@ -116,7 +116,7 @@ def render(rows: Sequence[Row]) -> str:
             "",
             f"The world's own {clips} clips of the test prompts (`{TRUTH}`), other sources for the same prompts and seed, and "
             "the truth under each corruption of `salt_bench/judges/corruptions.py`. Means with 95% half-widths over clips; "
-            f"▾ marks what is worse than the truth by more than its margin. All numbers, n and limits: [{ROWS}]({ROWS}).",
+            f"▾ marks what is worse than the truth by more than its margin. Every n and limit: [{ROWS}]({ROWS}).",
             "",
             "What `mirror` and `reverse` turn round, a judge of captions must call wrong, and all others must not care; "
             "`brighten` and `darken` change a scene's own colours.",
