@@ -19,6 +19,9 @@ class Output(NamedTuple):
 class Backbone(ABC, nn.Module):
     """v_θ(x, σ, cond, cache). Reading never changes a cache; only `remember` makes a new one."""
 
+    std: Tensor
+    """Standard deviation of each channel of the latents, (1, C, 1, 1, 1)."""
+
     @abstractmethod
     def forward(self, x: Tensor, sigma: Tensor, cond: Tensor, cache: Any = None, tap: int = -1) -> Output:
         """x (B, C, F, H, W), sigma (B,) in [0, 1], cond (B, L, D) → velocity like x."""

@@ -66,7 +66,6 @@ class Wan(Backbone):
         self.register_buffer("std", std.view(1, -1, 1, 1, 1).clone(), persistent=False)
 
     place: Tensor
-    std: Tensor
 
     def forward(self, x: Tensor, sigma: Tensor, cond: Tensor, cache: Any = None, tap: int = -1) -> Output:
         if cache is not None:

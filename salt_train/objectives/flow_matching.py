@@ -30,5 +30,5 @@ class FlowMatching(Objective):
         noise = step.normal("noise")
         x = noised(step.truth, noise, sigma)
         velocity = step.student(x, sigma, torch.where(dropped, step.null, step.cond)).velocity
-        _, left, _ = precondition(sigma, step.student.get_buffer("std"))
+        _, left, _ = precondition(sigma, step.student.std)
         return (((velocity - (noise - step.truth)) / left) ** 2).mean()
