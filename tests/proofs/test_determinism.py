@@ -40,7 +40,7 @@ def start(folder: Path, recipe: Recipe, *more: str) -> subprocess.Popen[str]:
 def salt(folder: Path, recipe: Recipe, *more: str) -> Path:
     """Trains to the end; the checkpoint's folder."""
     run = start(folder, recipe, *more)
-    output, _ = run.communicate(timeout=600)
+    output, _ = run.communicate(timeout=3600)
     assert run.returncode == 0, output
     return checkpoints(folder / "runs") / recipe.fingerprint()
 
