@@ -139,7 +139,7 @@ class FastAttention:
     where nothing rotates, the weights of both norms join the few keys. Share of a DMD-8 iteration on one AVX-512 core (batch 8,
     core-seconds, variants taken in turn; single rows are good to about one point):
 
-        norms as above, rotation made once       -4%   kept; the norms alone are half of it
+        norms as above, rotation made once       -3%   kept (80 pairs, quartiles -1.4 and -4.8); most of it the norms
         patches by one matrix product           -0.5%  the stock convolution stays
         GELU from MKL's tanh                    -1.5%  not worth a gradient of its own
         query, key and value in one product       0%   slices are slower to norm
