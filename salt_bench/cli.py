@@ -169,9 +169,8 @@ def _exit_on_gaps(folder: Path) -> None:
 @app.command()
 def render(folder: Annotated[Path, typer.Argument(help="A published study.", show_default=False)]) -> None:
     """Make a published study's page again from its table."""
-    from salt_bench import files, results
+    from salt_bench import files
 
-    results.read(folder / "scores.jsonl")
     with files.explained(folder):
         _render(folder)
     _say(f"rendered {_near(folder / 'index.html')}")

@@ -30,7 +30,7 @@ def save(path: Path, clips: Iterable[Clip], prompts: Sequence[Prompt], log: Log)
                 got = f"{pixels.dtype} {pixels.shape}"
                 raise ValueError(f"an arm's clips are uint8 and share a shape: {prompt.id!r} is {got}, not {shape}")
             file.write(np.ascontiguousarray(pixels).data)
-            facts.append({"fps": clip.fps, "nfe": clip.nfe})
+            facts.append({"fps": clip.fps, "nfe": clip.nfe, "chunk": clip.chunk})
             log("sample", len(facts) / len(prompts))
     files.write_text(_facts(path), json.dumps(facts))
 
@@ -44,7 +44,9 @@ def load(path: Path, prompts: Sequence[Prompt], seed: int) -> list[ArrayClip] | 
         return None
     if len(facts) != len(prompts) or len(pixels) != len(prompts):
         return None
-    return [ArrayClip(p, seed, clip, f["fps"], f["nfe"]) for p, clip, f in zip(prompts, pixels, facts, strict=True)]
+    chunks = [fact.get("chunk", 0) for fact in facts]  # a clip that was saved before there were chunks was made at once
+    found = zip(prompts, pixels, facts, chunks, strict=True)
+    return [ArrayClip(p, seed, clip, fact["fps"], fact["nfe"], chunk) for p, clip, fact, chunk in found]
 
 
 def _facts(path: Path) -> Path:

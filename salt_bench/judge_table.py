@@ -49,7 +49,7 @@ def damaged(clips: Iterable[Clip], name: str) -> Iterator[Clip]:
     from salt_bench.judges.corruptions import corrupt
 
     for seed, clip in enumerate(clips):
-        yield ArrayClip(clip.prompt, clip.seed, corrupt(name, clip.frames(), seed), clip.fps, clip.nfe)
+        yield ArrayClip(clip.prompt, clip.seed, corrupt(name, clip.frames(), seed), clip.fps, clip.nfe, clip.chunk)
 
 
 def measure(source: str, clips: Iterable[Clip], judges: Sequence[Judge], truth: Sequence[Row] = ()) -> list[Row]:

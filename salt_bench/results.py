@@ -1,28 +1,28 @@
-"""The table of scores: canonical lines, one shard per cell, merged in key order, read back as a long data frame.
+"""Scores on disk: one line for a score, one shard per cell, all shards merged into one table, read back as a long data frame.
 
 Values are kept at full precision (the shortest text that reads back to the same float64). The bytes of a merged table depend on
-the scores alone, not on who measured what, when, or in which order. Needs no torch.
+the scores alone, not on who measured what, when, or in which order; `dense` says what its lines are. Needs no torch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from salt_bench import files
+from salt_bench import dense, files, long
+from salt_bench.dense import Block, Dense
 from salt_bench.errors import UserError, WrongUse
 from salt_bench.types import Score
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("arm", "setting", "train_seed", "prompt", "sample_seed", "judge", "part", "value", "weight", "note")
-_NEEDED = {"arm": str, "setting": str, "train_seed": int, "sample_seed": int, "judge": str, "values": dict}
+COLUMNS = long.COLUMNS
 
 
 class Corrupt(UserError):
@@ -39,39 +39,18 @@ def dumps(score: Score) -> str:
         "prompt": score.prompt,
         "sample_seed": int(score.sample_seed),
         "judge": score.judge,
-        "values": {part: _checked(score, part, value) for part, value in score.values.items()},
+        "values": {part: dense.known(score, part, value) for part, value in score.values.items()},
     }
     if score.weight != 1:
-        row["weight"] = _checked(score, "weight", score.weight)
+        row["weight"] = dense.finite(score, "weight", score.weight)
     if score.note:
         row["note"] = score.note
-    return json.dumps(row, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-
-
-def _checked(score: Score, part: str, value: float | None) -> float | None:
-    where = f"judge {score.judge!r}, part {part!r}, arm {score.arm!r}, prompt {score.prompt!r}"
-    if value is None:
-        if score.note:
-            return None
-        raise ValueError(f"{where}: a missing value needs a note that says why")
-    if not math.isfinite(value):
-        raise ValueError(f"{where}: got {float(value)}, a value is finite; give None where nothing could be judged")
-    return float(value)
+    return dense.text(row)
 
 
 def loads(line: str) -> Score:
     """The inverse of `dumps`. Raises ValueError for anything that `dumps` would not write."""
-    row = json.loads(line, parse_constant=_refuse_constant)
-    if not isinstance(row, dict):
-        raise ValueError(f"a row is an object, got {type(row).__name__}")
-    for name, kind in _NEEDED.items():
-        if not isinstance(row.get(name), kind):
-            raise ValueError(f"a row has {name!r}: {kind.__name__}, got {row.get(name)!r}")
-    return Score(**row)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"a value is a finite number or null, got {name}")
+    return Score(**dense.scored(line))
 
 
 @dataclass(frozen=True)
@@ -107,48 +86,58 @@ def _digest(lines: Iterable[str]) -> str:
 
 
 def merge(shards: Iterable[Path], out: Path) -> int:
-    """Merges shards into `out` in key order, atomically; the number of rows. Raises UserError for a key that comes twice."""
-    rows: dict[tuple[Any, ...], tuple[Path, str]] = {}
+    """Merges shards into the table `out`, atomically; the number of scores. Raises UserError for a key that comes twice."""
+    rows: dict[tuple[Any, ...], tuple[Path, Score]] = {}
     for path in shards:
-        for line in read_shard(path).lines:
-            key = loads(line).key()
-            if key in rows:
-                both = f"{rows[key][0]} and {path}"
-                raise UserError(f"two rows have the key {key}, in {both}: remove the shard that does not belong")
-            rows[key] = (path, line)
-    files.write_text(out, "".join(rows[key][1] + "\n" for key in sorted(rows)))
+        for score in map(loads, read_shard(path).lines):
+            if score.key() in rows:
+                both = f"{rows[score.key()][0]} and {path}"
+                raise UserError(f"two rows have the key {score.key()}, in {both}: remove the shard that does not belong")
+            rows[score.key()] = (path, score)
+    write(out, (score for _, score in rows.values()))
     return len(rows)
 
 
+def write(path: Path, scores: Iterable[Score]) -> None:
+    """Writes a table, atomically. Raises ValueError for a key that comes twice and for what `dumps` refuses."""
+    files.write_text(path, "".join(line + "\n" for line in Dense.of(scores).lines()))
+
+
 def read(path: Path) -> list[Score]:
-    """The scores of a merged table. Raises Corrupt with file and line for what is not a score, WrongUse for a missing file."""
+    """The scores of a table, in key order. Raises Corrupt with file and line for what `write` would not write, WrongUse for a
+    missing file."""
+    return _dense(path).scores()
+
+
+def _dense(path: Path) -> Dense:
     if not path.is_file():
         raise WrongUse(f"no table {path}: give the folder of a finished study, or run the study first")
-    scores = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n"), start=1):
-        try:
-            scores.append(loads(line))
-        except (ValueError, TypeError) as error:
-            raise Corrupt(f"{path}:{number} is not a score ({error}); restore the file or publish the study again") from error
-    if len({score.key() for score in scores}) != len(scores):
-        raise Corrupt(f"{path} holds a key twice; restore the file or publish the study again")
-    return scores
+    first, *rest = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
+    with _at(path, 1):
+        prompts = dense.prompts(first)
+    blocks: list[Block] = []
+    taken: dict[tuple[Any, ...], set[str]] = {}
+    for number, line in enumerate(rest, start=2):
+        with _at(path, number):
+            blocks.append(dense.block(line, len(prompts)))
+            dense.check_once(blocks[-1], prompts, taken)
+    return Dense(prompts, blocks)
+
+
+@contextmanager
+def _at(path: Path, number: int) -> Iterator[None]:
+    """Turns what is wrong with a line into a Corrupt that names it."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise Corrupt(f"{path}:{number} is damaged ({error}); restore the file or publish the study again") from error
 
 
 def load(folder: Path | str) -> pd.DataFrame:
-    """The table of `folder`/scores.jsonl in long form, one row per part: the columns of COLUMNS, in the file's order, parts
-    by name. `prompt` is "" for set judges and `value` NaN where nothing could be judged."""
-    return frame(read(Path(folder) / "scores.jsonl"))
+    """The table of `folder`/scores.jsonl in long form; see `long.frame`. Raises as `read` does."""
+    return long.frame(_dense(Path(folder) / "scores.jsonl"))
 
 
 def frame(scores: Iterable[Score]) -> pd.DataFrame:
-    """Scores in long form; see `load`."""
-    import pandas as pd
-
-    rows = [
-        (s.arm, s.setting, s.train_seed, s.prompt or "", s.sample_seed, s.judge, part, s.values[part], s.weight, s.note)
-        for s in scores
-        for part in sorted(s.values)
-    ]
-    table = pd.DataFrame.from_records(rows, columns=list(COLUMNS))
-    return table.astype({"train_seed": int, "sample_seed": int, "value": float, "weight": float})
+    """Scores in long form, in key order; see `long.frame`."""
+    return long.frame(Dense.of(scores))

@@ -42,6 +42,10 @@ class Clip(Protocol):
     def fps(self) -> float: ...
     @property
     def nfe(self) -> int: ...
+    @property
+    def chunk(self) -> int:
+        """Frames of video per autoregressive chunk, the first chunk's included; 0 where the video was made at once."""
+
     def blocks(self) -> Iterator[np.ndarray]:
         """uint8 (t, H, W, C), in order; together they are the whole video."""
 
@@ -51,15 +55,18 @@ class Clip(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ArrayClip:
-    """A clip that lives in memory: `pixels` is uint8 (T, H, W, C)."""
+    """A clip that lives in memory: `pixels` is uint8 (T, H, W, C), made in chunks of `chunk` frames (0: at once)."""
 
     prompt: Prompt
     seed: int
     pixels: np.ndarray
     fps: float = 8.0
     nfe: int = 0
+    chunk: int = 0
 
     def __post_init__(self) -> None:
+        if self.chunk < 0:
+            raise ValueError(f"a chunk is a number of frames, 0 for a clip made at once, got {self.chunk}")
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4:
             raise ValueError(f"a clip is uint8 (T, H, W, C), got {self.pixels.dtype} {self.pixels.shape}")
 

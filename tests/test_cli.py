@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -161,8 +162,16 @@ def test_a_full_disk_is_named_and_the_same_command_goes_on(tiny_disk: Path) -> N
 def test_ctrl_c_is_130_and_the_same_command_goes_on(tmp_path: Path) -> None:
     toy.write_study(tmp_path, arms='{"plain": ToyArm(3, steps=400, pause=0.01), "plus 7": ToyArm(7, steps=400, pause=0.01)}')
     pipe, command = subprocess.PIPE, toy.command("run", "toy_study.py", "--jobs", "2")
+    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # the children of a background job would ignore it
     run = subprocess.Popen(
-        command, cwd=tmp_path, env=toy.environment(), stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        command,
+        cwd=tmp_path,
+        env=toy.environment(),
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
+        preexec_fn=hears,
     )
     wait_for(lambda: any((tmp_path / "runs").glob("checkpoints/*/state")))
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does

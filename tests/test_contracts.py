@@ -50,7 +50,8 @@ def judged(judge: Judge, clips: Sequence[Clip]) -> list[Values]:
 
 
 def damaged(clips: Sequence[Clip], name: str) -> list[Clip]:
-    return [ArrayClip(c.prompt, c.seed, corrupt(name, c.frames(), seed=n), c.fps, c.nfe) for n, c in enumerate(clips)]
+    films = [corrupt(name, clip.frames(), seed=n) for n, clip in enumerate(clips)]
+    return [ArrayClip(c.prompt, c.seed, film, c.fps, c.nfe, c.chunk) for c, film in zip(clips, films, strict=True)]
 
 
 def changes(judge: Judge, clean: Sequence[Values], other: Sequence[Values]) -> dict[str, tuple[float, float]]:
@@ -99,7 +100,7 @@ def test_judge_is_deterministic_and_leaves_the_clip_alone(cls: type[Judge]) -> N
     clip = examples(cls)[0]
     pixels = clip.frames().copy()
     pixels.setflags(write=False)
-    frozen, shared = ArrayClip(clip.prompt, clip.seed, pixels, clip.fps, clip.nfe), Features(clip)
+    frozen, shared = ArrayClip(clip.prompt, clip.seed, pixels, clip.fps, clip.nfe, clip.chunk), Features(clip)
     fresh = cls()(clip, Features(clip))
     for other in JUDGES:
         if not hasattr(other, "examples"):

@@ -36,7 +36,7 @@ class ToyWorld:
     name = "toy"
     fps = 4.0
 
-    def render(self, prompts: Sequence[Prompt], seed: int) -> np.ndarray:
+    def render(self, prompts: Sequence[Prompt], seed: int, frames: int | None = None) -> np.ndarray:
         shifts = [Draws(seed)("truth", p.id).choice(3) for p in prompts]
         return np.stack([np.full((3, 8, 8, 3), level(p) + s, np.uint8) for p, s in zip(prompts, shifts, strict=True)])
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from salt_bench.judges.base import Features, Judge
-from salt_bench.judges.shared.appearance import appearance, consistency, protocol
+from salt_bench.judges.shared.appearance import consistency, protocol, scenery
 from salt_bench.types import Clip, Output
 
 
@@ -26,7 +26,7 @@ class BackgroundConsistency(Judge):
     ignores: ClassVar[tuple[str, ...]] = ("color_flip", "brighten", "mirror", "reverse")
 
     def __call__(self, clip: Clip, features: Features) -> dict[str, float | None]:
-        return {"score": consistency(appearance(features).scene)}
+        return {"score": consistency(scenery(features))}
 
     def protocol(self) -> dict[str, Any]:
         return {"judge": self.name, **protocol()}

@@ -132,6 +132,41 @@ def vanish(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return film
 
 
+def fade(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The picture loses its contrast evenly over time: 90% of it by the last frame, around the first frame's mean colour."""
+    grey = pixels[0].mean((0, 1))
+    kept = np.linspace(1.0, 0.1, len(pixels))[:, None, None, None]
+    return _film(grey + kept * (pixels - grey))
+
+
+def defocus(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A Gaussian blur that grows evenly from nothing to 10% of the shorter side."""
+    widths = np.linspace(0.0, 0.1 * min(pixels.shape[1:3]), len(pixels))[1:]
+    blurred = [cv2.GaussianBlur(frame, (0, 0), sigma) for frame, sigma in zip(pixels[1:], widths, strict=True)]
+    return np.stack([pixels[0], *(frame.reshape(pixels.shape[1:]) for frame in blurred)])
+
+
+def seams(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Every second stretch of four frames is darker or brighter by 8 to 16 grey levels: the picture jumps every four frames."""
+    level = rng.choice((-1.0, 1.0)) * rng.uniform(8, 16)
+    return _film(pixels + (level * (np.arange(len(pixels)) // 4 % 2))[:, None, None, None])
+
+
+def frozen_tail(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """From half-way on, the same frame."""
+    return pixels[np.minimum(np.arange(len(pixels)), len(pixels) // 2)]
+
+
+def lag(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Everything comes too late, by a third of the clip; until then, the first frame."""
+    return pixels[np.maximum(np.arange(len(pixels)) - len(pixels) // 3, 0)]
+
+
+def loop(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The first third, again and again."""
+    return pixels[np.arange(len(pixels)) % max(1, len(pixels) // 3)]
+
+
 def _film(values: np.ndarray) -> np.ndarray:
     return np.rint(values).clip(0, 255).astype(np.uint8)
 
@@ -141,5 +176,6 @@ CORRUPTIONS: Mapping[str, Corruption] = {
     for function in (
         flicker, jitter, noise, freeze, stutter, shuffle_frames, reverse, mirror,
         blur, brighten, darken, color_flip, background_drift, hard_cut, double, break_apart, vanish,
+        fade, defocus, seams, frozen_tail, lag, loop,
     )
 }  # fmt: skip

@@ -6,13 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from salt_bench.judges.base import Features, Judge
+from salt_bench.judges.shared.edges import steepness
 from salt_bench.types import Clip, Output
-
-FAINTEST = 24.0
-"""The least contrast, in grey levels, that edges are measured against: a flat picture has no sharp edges, only noise."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +29,4 @@ class Sharpness(Judge):
     def __call__(self, clip: Clip, features: Features) -> dict[str, float | None]:
         if min(features.pixels.shape[1:3]) < 2:
             return {"score": None}
-        return {"score": float(np.mean([edge_steepness(frame) for frame in features.pixels]))}
-
-
-def edge_steepness(frame: np.ndarray) -> float:
-    """The steepest gradients over the contrast of one uint8 frame (H, W, C), in 1/pixel."""
-    picture = frame.astype(np.float32)
-    down = np.square(np.diff(picture, axis=0)).sum(-1)[:, :-1]
-    right = np.square(np.diff(picture, axis=1)).sum(-1)[:-1]
-    steep = np.sqrt(down + right).ravel()
-    count = max(1, int(0.05 * steep.size))
-    levels = np.sort(frame.reshape(-1, frame.shape[-1]), axis=0).astype(np.float32)
-    low, high = levels[int(0.02 * len(levels))], levels[-1 - int(0.02 * len(levels))]
-    contrast = max(float(np.linalg.norm(high - low)), FAINTEST)
-    return float(np.partition(steep, -count)[-count:].mean()) / contrast
+        return {"score": steepness(features.pixels)}

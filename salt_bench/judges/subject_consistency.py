@@ -25,7 +25,7 @@ class SubjectConsistency(Judge):
     ignores: ClassVar[tuple[str, ...]] = ("brighten", "mirror", "reverse")
 
     def __call__(self, clip: Clip, features: Features) -> dict[str, float | None]:
-        return {"score": consistency(appearance(features).frames)}
+        return {"score": consistency(appearance(features))}
 
     def protocol(self) -> dict[str, Any]:
         return {"judge": self.name, **protocol()}

@@ -76,5 +76,5 @@ def _apart(a: np.ndarray, b: np.ndarray) -> float:
 
 def _features(pixels: np.ndarray, prompts: Sequence[Prompt], seed: int) -> list[np.ndarray]:
     """(frames, D) of unit length for every clip."""
-    found = [appearance(Features(ArrayClip(p, seed, clip))).frames for p, clip in zip(prompts, pixels, strict=True)]
+    found = [appearance(Features(ArrayClip(p, seed, clip))) for p, clip in zip(prompts, pixels, strict=True)]
     return [f / np.linalg.norm(f, axis=1, keepdims=True) for f in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,7 +20,8 @@ BATCH = 64
 class SemigroupDefect(Probe):
     """D_i = ‖Ψ^{s→e}(x_s) - Ψ^{m→e}(Ψ^{s→m}(x_s))‖₂ / (‖Ψ^{s→e}(x_s) - x_s‖₂ + 1e-8) on every interval (s, e) of the test-time
     path, with the point m of the finer grid inside it (Salt, "Displacement-normalised local semigroup defect"; the norm over
-    all latent dimensions in float32 is ours). States follow the sampler of the model under test.
+    all latent dimensions in float32 is ours). States follow the sampler of the model under test; a causal model steps chunk by
+    chunk, each against its frozen cache, and both norms go over all chunks.
 
     `path` are the noise levels of the test-time grid, `fine` those of the grid that is twice as fine. Parts: "defect" is the
     mean of D_i over the intervals, "defect_sq" that of D_i², and per interval its ratio, numerator and denominator:
@@ -66,10 +68,18 @@ class SemigroupDefect(Probe):
         sampler = steppable(arm.at(self.path), train_seed, workdir)
         for first in range(0, len(prompts), BATCH):
             batch = prompts[first : first + BATCH]
-            states = zip(self.intervals, sampler.path(batch, sample_seed), strict=False)
-            parts = [_interval(sampler, state, *interval) for interval, state in states]
+            parts = self._measured(sampler, sampler.path(batch, sample_seed))
             log("probe", min(1.0, (first + BATCH) / len(prompts)))
             yield from ((prompt, self._values([part[b] for part in parts])) for b, prompt in enumerate(batch))
+
+    def _measured(self, sampler: Steppable, states: Iterator[State]) -> list[list[tuple[float, float]]]:
+        """Per interval, numerator and denominator of every video: norms over all of its chunks."""
+        at: dict[float, list[list[tuple[float, float]]]] = {start: [] for start, _, _ in self.intervals}
+        whole = {start: (start, middle, end) for start, middle, end in self.intervals}
+        for state in states:
+            if state.sigma in at:
+                at[state.sigma].append(_interval(sampler, state, *whole[state.sigma]))
+        return [[_joined(chunks) for chunks in zip(*found, strict=True)] for found in at.values()]
 
     def _values(self, intervals: Sequence[tuple[float, float]]) -> dict[str, float | None]:
         ratios = [miss / (step + 1e-8) for miss, step in intervals]
@@ -83,6 +93,14 @@ class SemigroupDefect(Probe):
 
     def protocol(self) -> dict[str, object]:
         return {"probe": self.name, "settings": record.dump(self), "norm": "L2 over the latent, float32"}
+
+
+def _joined(chunks: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The norms over all chunks of a video from those over each."""
+    if len(chunks) == 1:
+        return chunks[0]
+    misses, steps = zip(*chunks, strict=True)
+    return math.hypot(*misses), math.hypot(*steps)
 
 
 def _interval(sampler: Steppable, state: State, start: float, middle: float, end: float) -> list[tuple[float, float]]:

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from salt_bench import stats
 from salt_bench.report import figures, tables
 from salt_bench.report.gallery import Gallery
 from salt_bench.report.latex import latex
 from salt_bench.report.source import Source
 from salt_bench.report.tables import Table
+from salt_bench.stats.decision import Condition, Decision
+from salt_bench.stats.effects import LogRatio
+from salt_bench.stats.verdicts import non_inferior
+from salt_bench.types import Effect
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -55,7 +58,7 @@ class Section:
 def render(folder: Path) -> list[Path]:
     """Writes the report into `folder`, beside its scores.jsonl and manifest.json, and returns the files that it wrote.
 
-    The same table gives the same bytes. FileNotFoundError where the folder is no study; ValueError where its table is empty.
+    The same table gives the same bytes. Raises as `Source.read` does where the folder holds no study.
     """
     source = Source.read(folder)
     gallery = Gallery.read(folder / "clips", (*source.anchors, *source.arms))
@@ -142,14 +145,14 @@ def verdict(source: Source) -> Verdict:
     return Verdict(label, tone, _sentence(decision, points), points)
 
 
-def _label(decision: stats.Decision, points: Sequence[Point]) -> tuple[str, str]:
+def _label(decision: Decision, points: Sequence[Point]) -> tuple[str, str]:
     if decision.holds:
         return "The claim holds", "good"
     against = any(point.tone == "bad" for point in points)
     return ("The claim is contradicted", "bad") if against else ("The claim is not shown", "open")
 
 
-def _sentence(decision: stats.Decision, points: Sequence[Point]) -> str:
+def _sentence(decision: Decision, points: Sequence[Point]) -> str:
     claim = decision.claim
     chosen = f"{decision.chosen}, chosen among {len(claim.candidates)} on validation prompts"
     who = f"{chosen}, against {claim.baseline} at {claim.setting}"
@@ -159,20 +162,20 @@ def _sentence(decision: stats.Decision, points: Sequence[Point]) -> str:
     return f"{who}: {len(failed)} of {len(points)} conditions fail on the test prompts; {'; '.join(failed)}."
 
 
-def _point(source: Source, condition: stats.Condition) -> Point:
+def _point(source: Source, condition: Condition) -> Point:
     e = condition.effect
     output = source.outputs[e.judge, e.part]
     if condition.asks == "lower":
         against, words = e.low > 0, ("lower", "higher", "not shown to be lower")
     else:
-        against, words = stats.non_inferior(e, output).verdict == "worse", ("no worse", "worse", "not shown to be no worse")
+        against, words = non_inferior(e, output).verdict == "worse", ("no worse", "worse", "not shown to be no worse")
     at = 0 if condition.holds else 1 if against else 2
     title = source.metric(e.judge, e.part).title
     return Point(title, condition.asks, _found(e), words[at], ("good", "bad", "open")[at])
 
 
-def _found(e: stats.Effect) -> str:
-    if not isinstance(e, stats.LogRatio):
+def _found(e: Effect) -> str:
+    if not isinstance(e, LogRatio):
         return tables.number(e.mean, e.low, e.high, sign=True)
     mean, low, high = (f"{100 * math.expm1(x):+.1f}%".replace("-", "−") for x in (e.mean, e.low, e.high))
     return f"{mean} [{low}, {high}]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from salt_bench import stats
+from salt_bench import results
+from salt_bench.stats import effects, verdicts
+from salt_bench.stats.decision import Decision, decide
+from salt_bench.stats.table import Quantity, Table
 from salt_bench.types import Claim, Effect, Output
 
 HEADLINE = (
@@ -28,7 +31,6 @@ HEADLINE = (
 AGREEMENT = ("semigroup_defect", "cross_step")
 """Judges of how well a model agrees with itself, which a collapsed model does too."""
 
-_COLUMNS = ("arm", "setting", "train_seed", "prompt", "sample_seed", "judge", "part", "value", "weight", "note")
 _SWEEP = re.compile(r"(?P<head>.*?[=\s])(?P<number>\d*\.?\d+)(?P<tail>\s.*)?")
 
 
@@ -71,17 +73,14 @@ class Source:
 
     @classmethod
     def read(cls, folder: Path) -> Source:
-        """FileNotFoundError where scores.jsonl or manifest.json is missing; ValueError where the scores are empty."""
-        for name in ("scores.jsonl", "manifest.json"):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(
-                    f"{folder} holds no {name}; give the folder of a finished study (`salt-bench run` makes it)"
-                )
-        lines = (folder / "scores.jsonl").read_text(encoding="utf-8").splitlines()
-        rows = [row for line in lines if line for row in _parts(json.loads(line))]
-        if not rows:
+        """WrongUse where scores.jsonl is missing, FileNotFoundError where manifest.json is, ValueError where no score is."""
+        table = results.load(folder)
+        if table.empty:
             raise ValueError(f"{folder / 'scores.jsonl'} is empty: there is nothing to report")
-        table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"value": float, "weight": float})
+        if not (folder / "manifest.json").is_file():
+            raise FileNotFoundError(
+                f"{folder} holds no manifest.json; give the folder of a finished study (`salt-bench run` makes it)"
+            )
         return cls(folder, table, json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
 
     @property
@@ -129,8 +128,8 @@ class Source:
         return frozenset(p["id"] for p in self.study["prompts"] if "validation" in p["tags"])
 
     @cached_property
-    def scores(self) -> stats.Table:
-        return stats.Table(self.table)
+    def scores(self) -> Table:
+        return Table(self.table)
 
     @cached_property
     def prompts(self) -> frozenset[str]:
@@ -176,32 +175,36 @@ class Source:
         seen = self._places.get(arm, frozenset())
         return (*(s for s in self.settings if s in seen), *sorted(seen - set(self.settings)))
 
+    def quantity(self, setting: str, metric: Metric) -> Quantity:
+        """What a reader sees of `metric`: the test prompts'."""
+        return Quantity(setting, metric.judge, metric.part, self.prompts)
+
     def has(self, arm: str, setting: str, metric: Metric) -> bool:
         """Whether at least one test clip (or set) was judged."""
-        where = (arm, setting, metric.judge, metric.part)
-        if setting not in self._places.get(arm, ()) or not self.scores.has(*where):
+        what = self.quantity(setting, metric)
+        if setting not in self._places.get(arm, ()) or not self.scores.has(arm, what):
             return False
-        return bool(np.isfinite(self.scores.chosen(self.scores.cube(*where), self.prompts).values).any())
+        return bool(np.isfinite(self.scores.cube(arm, what).values).any())
 
     @cached_property
-    def _summaries(self) -> dict[tuple[str, str, str, str], stats.Summary]:
+    def _summaries(self) -> dict[tuple[str, Quantity], effects.Summary]:
         return {}
 
-    def summary(self, arm: str, setting: str, metric: Metric) -> stats.Summary:
+    def summary(self, arm: str, setting: str, metric: Metric) -> effects.Summary:
         """The arm's own mean with its interval; `prompts` is 0 where one value stands for a whole set of clips."""
-        where = (arm, setting, metric.judge, metric.part)
-        if where not in self._summaries:
-            found = stats.summary(self.scores, *where, self.prompts)
-            self._summaries[where] = found._replace(prompts=0) if self.scores.is_set(*where) else found
-        return self._summaries[where]
+        what = self.quantity(setting, metric)
+        if (arm, what) not in self._summaries:
+            found = effects.summary(self.scores, what, arm)
+            self._summaries[arm, what] = found._replace(prompts=0) if self.scores.is_set(arm, what) else found
+        return self._summaries[arm, what]
 
     def effect(self, arm: str, setting: str, metric: Metric) -> Effect | None:
         """Arm minus baseline; None where either was not measured at this setting."""
         if arm == self.baseline or not (self.has(arm, setting, metric) and self.has(self.baseline, setting, metric)):
             return None
-        found = stats.effect(self.scores, arm, self.baseline, setting, metric.judge, metric.part, self.prompts)
-        whole = self.scores.is_set(arm, setting, metric.judge, metric.part)
-        return replace(found, prompts=0) if whole else found
+        what = self.quantity(setting, metric)
+        found = effects.effect(self.scores, what, arm, self.baseline)
+        return replace(found, prompts=0) if self.scores.is_set(arm, what) else found
 
     def margin(self, setting: str, metric: Metric) -> float | None:
         """The smallest loss that matters, as a difference."""
@@ -214,11 +217,12 @@ class Source:
         """Against the baseline by the judge's margin: "no worse", "worse" (beyond it), "inconclusive"; "" where none is set."""
         if metric.output.margin is None or not metric.output.better or self.effect(arm, setting, metric) is None:
             return ""
-        output, place = metric.output, (arm, self.baseline, setting, metric.judge, metric.part)
-        if output.relative and min(self.summary(a, setting, metric).mean for a in place[:2]) <= 0:
+        output, pair = metric.output, (arm, self.baseline)
+        if output.relative and min(self.summary(a, setting, metric).mean for a in pair) <= 0:
             # A collapsed arm may score 0, which has no logarithm: its margin becomes a difference.
             output = replace(output, relative=False, margin=self.margin(setting, metric))
-        return stats.non_inferior(stats.compare(self.scores, *place, output, self.prompts), output).verdict
+        found = effects.compare(self.scores, self.quantity(setting, metric), *pair, output)
+        return verdicts.non_inferior(found, output).verdict
 
     def fallen(self, arm: str, setting: str) -> tuple[Metric, ...]:
         """What contradicts an arm's low defect: sharpness, accuracy or diversity that fell beyond its margin, for certain."""
@@ -230,7 +234,7 @@ class Source:
         return tuple(m for m in self.quality if self.standing(arm, setting, m) == "worse")
 
     @cached_property
-    def _rankings(self) -> dict[tuple[str, Metric], stats.Ranking]:
+    def _rankings(self) -> dict[tuple[str, Metric], verdicts.Ranking]:
         return {}
 
     def mark(self, arm: str, setting: str, metric: Metric) -> str:
@@ -241,13 +245,13 @@ class Source:
         if arm not in rivals or len(rivals) < 2 or not metric.output.better:
             return ""
         if (setting, metric) not in self._rankings:
-            place = (setting, metric.judge, metric.part, metric.output, self.prompts)
-            self._rankings[setting, metric] = stats.best(self.scores, rivals, *place)
+            what = self.quantity(setting, metric)
+            self._rankings[setting, metric] = verdicts.best(self.scores, what, rivals, metric.output)
         ranking = self._rankings[setting, metric]
         return "best" if arm == ranking.best else "tied" if arm in ranking.tied else ""
 
     @cached_property
-    def decision(self) -> stats.Decision | str | None:
+    def decision(self) -> Decision | str | None:
         """The claim, decided by its rule; why it could not be; None where the study claims nothing."""
         if self.claim is None:
             return None
@@ -255,7 +259,7 @@ class Source:
         for (judge, part), output in self.outputs.items():
             outputs.setdefault(judge, {})[part] = output
         try:
-            return stats.decide(self.scores, self.claim, outputs, self.validation)
+            return decide(self.scores, self.claim, outputs, self.validation)
         except ValueError as error:
             return str(error)
 
@@ -267,12 +271,6 @@ class Source:
             if match := _SWEEP.fullmatch(arm):
                 found.setdefault(match["head"] + (match["tail"] or ""), {})[float(match["number"])] = arm
         return tuple(Family(name, dict(sorted(arms.items()))) for name, arms in found.items() if len(arms) >= 3)
-
-
-def _parts(score: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
-    head = (score["arm"], score["setting"], score["train_seed"], score["prompt"] or "", score["sample_seed"], score["judge"])
-    for part, value in score["values"].items():
-        yield (*head, part, value, score.get("weight", 1.0), score.get("note", ""))
 
 
 def _natural(name: str) -> list[tuple[float, str]]:

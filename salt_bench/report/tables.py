@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from salt_bench import stats
 from salt_bench.report import published
 from salt_bench.report.source import AGREEMENT, Metric, Source
+from salt_bench.stats.verdicts import holm
 from salt_bench.types import Effect
 
 BLANK = "–"
@@ -236,7 +236,7 @@ class Comparison:
 def comparisons(source: Source, setting: str, metrics: Iterable[Metric]) -> tuple[Comparison, ...]:
     """Every arm against the baseline; Holm's correction runs over all that are returned."""
     found = [(m, e) for m in metrics for a in source.arms if (e := source.effect(a, setting, m))]
-    adjusted = stats.holm([e for _, e in found])
+    adjusted = holm([e for _, e in found])
     return tuple(Comparison(m, e, p, verdict(source, m, e, p)) for (m, e), p in zip(found, adjusted, strict=True))
 
 

@@ -20,21 +20,23 @@ _BLOCK = 16  # frames that are decoded at once
 class Replay:
     """A folder with one video per prompt and sample seed, named "<prompt text>-<sample seed>.mp4" as VBench names them.
 
-    Nothing is trained, and a grid or a training seed changes nothing. Raises FileNotFoundError for a video that is missing."""
+    A video file does not say in what chunks it was made: `chunk` does, in frames (0: at once). Nothing is trained, and a grid
+    or a training seed changes nothing. Raises FileNotFoundError for a video that is missing."""
 
     folder: str
+    chunk: int = 0
 
     def prepare(self, seed: int, workdir: Path, log: Log) -> bool:
         return False
 
     def sampler(self, seed: int, workdir: Path) -> ReplaySampler:
-        return ReplaySampler(Path(self.folder))
+        return ReplaySampler(Path(self.folder), self.chunk)
 
     def at(self, grid: tuple[float, ...]) -> Replay:
         return self
 
     def protocol(self) -> Mapping[str, Any]:
-        return {}
+        return {"chunk": self.chunk} if self.chunk else {}
 
     def small(self) -> Replay:
         return self
@@ -52,10 +54,11 @@ class ReplaySampler:
     """Finds each prompt's video by its text and the sample seed."""
 
     folder: Path
+    chunk: int = 0
 
     def __call__(self, prompts: Sequence[Prompt], seed: int) -> Iterator[Clip]:
         for prompt in prompts:
-            yield VideoClip(prompt, seed, self._find(f"{prompt.text}-{seed}"))
+            yield VideoClip(prompt, seed, self._find(f"{prompt.text}-{seed}"), chunk=self.chunk)
 
     def _find(self, stem: str) -> Path:
         for path in _videos(self.folder):
@@ -76,6 +79,7 @@ class VideoClip:
     seed: int
     path: Path
     nfe: int = 0
+    chunk: int = 0
 
     @property
     def fps(self) -> float:

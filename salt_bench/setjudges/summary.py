@@ -18,7 +18,7 @@ BLOCKS = (WIDTH, WIDTH, 5)
 def summary(clip: Clip, features: Features) -> np.ndarray:
     """float64 (165,). Motion: mean velocity (y, x) of the pixels that move fastest, their speed, its spread over time, and
     the share of pixels that move at half that speed or more; zeros for clips of fewer than three frames."""
-    frames = appearance(features).frames
+    frames = appearance(features)
     return np.concatenate([frames.mean(0), frames.std(0), _motion_numbers(clip, features)])
 
 

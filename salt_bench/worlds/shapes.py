@@ -1,7 +1,11 @@
 """The embedded world "Shapes": one or two coloured shapes that move over a scene.
 
-Everything that a caption says can be read back from the pixels without a network (`salt_bench.judges.shapes`), so a claim about
-a few-step model can be decided on a laptop. Nuisance (place, speed, exact size, brightness) is drawn per (prompt, seed).
+Everything that a caption says can be read back from the pixels without a network (`salt_bench.judges.shared.reading`), so a
+claim about a few-step model can be decided on a laptop. Nuisance (place, speed, exact size, brightness) is drawn per (prompt,
+seed).
+
+In a video that is longer than the world's, what stands still goes on standing still. What moves turns back after every
+`frames` frames, at another speed each time, so that it stays inside the frame and never comes round to the same film again.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import numpy as np
 
 from salt_bench.rng import Draws
 from salt_bench.types import Prompt
+from salt_bench.worlds.base import changes
 
 SHAPES = ("square", "triangle", "cross")
 COLOURS: Mapping[str, tuple[int, int, int]] = {
@@ -93,10 +98,20 @@ class ShapesWorld:
         chosen = [kinds[int(rng.random() < 0.6)] for _ in range(size)]
         return [kind[int(rng.integers(len(kind)))] for kind in chosen]
 
+    def endless(self, prompt: Prompt) -> bool:
+        return prompt.factors["motion"] == "still"  # whatever moves must stop or turn at the border
+
     def vocabulary(self) -> tuple[str, ...]:
         return _vocabulary()
 
+    def parts(self, prompt: Prompt) -> tuple[tuple[int, Prompt], ...]:
+        if not changes(prompt):
+            return ((0, prompt),)
+        return tuple((frame, _named(prompt.factors[str(frame)])) for frame in (0, *changes(prompt)))
+
     def slots(self, prompt: Prompt) -> tuple[Mapping[str, str], ...]:
+        if changes(prompt):
+            raise ValueError(f"slots are those of one caption, and {prompt.id!r} has several: ask for its parts() one by one")
         f = prompt.factors
         first = {"object": "first", "colour": f["colour"], "shape": f["shape"], "size": f["size"]}
         if f["count"] == "1":
@@ -110,13 +125,27 @@ class ShapesWorld:
             second | {"place": CONVERSE[f["relation"]]},
         )
 
-    def render(self, prompts: Sequence[Prompt], seed: int) -> np.ndarray:
-        parts = [prompts[i : i + 64] for i in range(0, len(prompts), 64)]  # 64 clips stay in the cache of a core
-        return np.concatenate([self._render(part, seed) for part in parts])
+    def render(self, prompts: Sequence[Prompt], seed: int, frames: int | None = None) -> np.ndarray:
+        """As the protocol says; from the frame of a switch on, it is the new caption's own video from its first frame."""
+        length = self.frames if frames is None else frames
+        if length < 1:
+            raise ValueError(f"a video has at least one frame, got {length}")
+        video = self._plain([self.parts(p)[0][1] for p in prompts], seed, length)
+        later = [(i, *part) for i, p in enumerate(prompts) for part in self.parts(p)[1:] if part[0] < length]
+        for (i, first, _), new in zip(later, self._plain([p for *_, p in later], seed, length), strict=True):
+            video[i, first:] = new[: length - first]
+        return video
 
-    def _render(self, prompts: Sequence[Prompt], seed: int) -> np.ndarray:
-        layouts = [self._layout(p, Draws(seed)("shapes", p.id)) for p in prompts]
-        video = np.stack([layout.background for layout in layouts])[:, None].repeat(self.frames, 1)  # (N, T, H, 1, 3)
+    def _plain(self, prompts: Sequence[Prompt], seed: int, length: int) -> np.ndarray:
+        """The videos of prompts with one caption each."""
+        some = max(1, 64 * 12 // length)  # 64 clips of 12 frames stay in the cache of a core
+        parts = [prompts[i : i + some] for i in range(0, len(prompts), some)]
+        empty = np.empty((0, length, self.height, self.width, 3), np.uint8)
+        return np.concatenate([empty, *(self._render(part, seed, length) for part in parts)])
+
+    def _render(self, prompts: Sequence[Prompt], seed: int, length: int) -> np.ndarray:
+        layouts = [self._layout(p, Draws(seed)("shapes", p.id), length) for p in prompts]
+        video = np.stack([layout.background for layout in layouts])[:, None].repeat(length, 1)  # (N, T, H, 1, 3)
         video = video.repeat(self.width, 3)
         for shape in SHAPES:  # one signed distance field per kind of shape, for all clips at once
             chosen = [(i, o) for i, layout in enumerate(layouts) for o in layout.objects if o.shape == shape]
@@ -132,7 +161,7 @@ class ShapesWorld:
         cover = coverage(shape, track[..., 0], track[..., 1], side, self.height, self.width)[..., None]
         video[owner] += cover * (colour - video[owner])
 
-    def _layout(self, prompt: Prompt, draws: Draws) -> _Layout:
+    def _layout(self, prompt: Prompt, draws: Draws, length: int) -> _Layout:
         rng, f = draws.generator(), prompt.factors
         top, bottom = (np.array(c, np.float32) for c in SCENES[f["scene"]])
         ramp = np.linspace(0, 1, self.height, dtype=np.float32)[:, None, None]
@@ -141,15 +170,16 @@ class ShapesWorld:
         sides = [np.sqrt(SIZES[f["size"]] * rng.uniform(0.92, 1.08)) for _ in shapes]
         boxes = [_box(shape, side) for shape, side in zip(shapes, sides, strict=True)]
         offsets = _offsets(boxes, f.get("relation"), rng)
-        track = self._track(np.array(MOTIONS[f["motion"]]), boxes, offsets, rng)
+        way = self._track(np.array(MOTIONS[f["motion"]]), boxes, offsets, rng)
+        track = way.lengthened(length, draws("turns").generator())  # its own draws: a longer video begins with the shorter one
         objects = tuple(
             _Object(shape, np.array(COLOURS[colour], np.float32) * rng.uniform(0.95, 1.04), side, track + offset)
             for shape, colour, side, offset in zip(shapes, colours, sides, offsets, strict=True)
         )
         return _Layout(background, objects)
 
-    def _track(self, way: np.ndarray, boxes: list[np.ndarray], offsets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """(T, 2) positions x, y of the group's origin: straight, even, and inside the frame from the first to the last."""
+    def _track(self, way: np.ndarray, boxes: list[np.ndarray], offsets: np.ndarray, rng: np.random.Generator) -> _Track:
+        """The way of the group's origin for the first `frames` frames: straight, even, and inside the frame."""
         low = np.max([box[0] - o for box, o in zip(boxes, offsets, strict=True)], axis=0) + self.margin
         reach = np.max([box[1] + o for box, o in zip(boxes, offsets, strict=True)], axis=0)
         high = np.array([self.width, self.height]) - self.margin - reach
@@ -157,7 +187,28 @@ class ShapesWorld:
         travel = way * np.minimum(room, rng.uniform(0.75, 1.0) * np.minimum(room, 11.0))
         start = low + np.maximum(-travel, 0) + rng.uniform(size=2) * (room - np.abs(travel))
         time = np.linspace(0, 1, self.frames)[:, None]
-        return (start + time * travel).astype(np.float32)
+        return _Track(start + time * travel, way, low, high)
+
+
+@dataclass(frozen=True, eq=False)
+class _Track:
+    """`places` (T, 2) x, y of a group that goes the `way` (2,) and stays between `low` and `high` (2,)."""
+
+    places: np.ndarray
+    way: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def lengthened(self, length: int, rng: np.random.Generator) -> np.ndarray:
+        """(length, 2) float32: after every T frames it turns back and goes up to 11 pixels in the next T, from frame to frame
+        alike; a turn repeats no frame."""
+        legs, way, frames = [self.places], self.way, len(self.places)
+        while len(legs) * frames < length:
+            way, here = -way, legs[-1][-1]
+            room = np.abs(np.where(way > 0, self.high, self.low) - here)
+            travel = way * rng.uniform(0.75, 1.0) * np.minimum(room, 11.0)
+            legs.append(here + np.arange(1, frames + 1)[:, None] / frames * travel)
+        return np.concatenate(legs)[:length].astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,6 +306,18 @@ def _splits() -> dict[str, tuple[Prompt, ...]]:
         )
         for split, found in dealt.items()
     }
+
+
+def _named(name: str) -> Prompt:
+    """The prompt that is called `name`."""
+    if name not in _names():
+        raise ValueError(f"no prompt {name!r} in this world: a switch joins prompts that prompts() lists")
+    return _names()[name]
+
+
+@cache
+def _names() -> dict[str, Prompt]:
+    return {prompt.id: prompt for split in _splits().values() for prompt in split}
 
 
 @cache

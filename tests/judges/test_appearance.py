@@ -74,13 +74,13 @@ def test_the_network_refuses_what_is_no_frame() -> None:
         efficientnet.embed(np.zeros((1, 24, 24, 3), np.float32))
 
 
-def test_the_network_runs_once_for_all_judges(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_network_sees_no_picture_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     calls, embed = [], efficientnet.embed
     monkeypatch.setattr(efficientnet, "embed", lambda frames, blocks: calls.append(len(frames)) or embed(frames, blocks))
     features = Features(moving_shape())
-    for judge in (SubjectConsistency(), BackgroundConsistency()):
+    for judge in (SubjectConsistency(), BackgroundConsistency(), SubjectConsistency()):
         judge(features.clip, features)
-    assert calls == [8]
+    assert calls == [4, 4]  # the frames, and the frames without their subject
 
 
 def test_consistency_known_answers() -> None:
@@ -127,5 +127,5 @@ def test_each_consistency_sees_its_own_damage() -> None:
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_short_clips(frames: int) -> None:
     clip = moving_shape(frames=frames)
-    assert appearance(Features(clip)).frames.shape == (frames, 80)
+    assert appearance(Features(clip)).shape == (frames, 80)
     assert (SubjectConsistency()(clip, Features(clip))["score"] is None) == (frames == 1)

@@ -10,7 +10,8 @@ import pytest
 
 from salt_bench.judges.base import Features
 from salt_bench.judges.corruptions import corrupt
-from salt_bench.judges.shapes import ATTRIBUTES, ShapesJudge, read, unmix
+from salt_bench.judges.shapes import ShapesJudge
+from salt_bench.judges.shared.reading import ATTRIBUTES, read, unmix
 from salt_bench.types import ArrayClip, Prompt
 from salt_bench.worlds.shapes import COLOURS, CONVERSE, MOTIONS, RELATIONS, SCENES, SHAPES, SIZES, ShapesWorld
 

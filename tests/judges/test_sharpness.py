@@ -4,7 +4,8 @@ import pytest
 
 from salt_bench.judges.base import Features
 from salt_bench.judges.examples import gallery
-from salt_bench.judges.sharpness import Sharpness, edge_steepness
+from salt_bench.judges.shared.edges import edge_steepness
+from salt_bench.judges.sharpness import Sharpness
 from salt_bench.types import ArrayClip, Prompt
 
 

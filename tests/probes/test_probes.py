@@ -146,6 +146,35 @@ def test_the_defect_is_the_change_of_velocity() -> None:
         assert [found[p.id][f"{name}/ratio"] for p in PROMPTS] == [pytest.approx(float(r), rel=1e-3) for r in ratio]
 
 
+@dataclass(frozen=True)
+class TwoChunks:
+    """The same field, which makes its video in two chunks of different noise."""
+
+    inner: FieldArm
+
+    def at(self, grid: tuple[float, ...]) -> TwoChunks:
+        return TwoChunks(self.inner.at(grid))
+
+    def sampler(self, seed: int, workdir: Path) -> Any:
+        sampler = self.inner.sampler(seed, workdir)
+
+        def path(self: FieldSampler, prompts: Sequence[Prompt], seed: int) -> Iterator[State]:
+            for chunk in (0, 1):
+                yield from (replace(s, chunk=chunk) for s in list(FieldSampler.path(self, prompts, seed + chunk))[:-1])
+            yield State(torch.zeros(len(prompts), 3, 4, 8, 8), 0.0)
+
+        return type("TwoChunkSampler", (FieldSampler,), {"path": path})(sampler.velocity, sampler.grid, sampler.renoise)
+
+
+def test_the_norms_of_a_causal_model_go_over_all_chunks() -> None:
+    k, (s, m, e) = 0.5, INTERVALS[0]
+    for prompt, values in probed(DEFECT, TwoChunks(linear(k))).items():
+        norm = math.hypot(*(float(np.linalg.norm(Draws(seed)(prompt).normal((3, 2, 8, 8)))) for seed in (0, 1)))
+        assert values["1000-750/num"] == pytest.approx(k * k * (s - m) * (m - e) * norm, rel=1e-4)
+        assert values["1000-750/den"] == pytest.approx(k * (s - e) * norm, rel=1e-4)
+        assert values["defect"] == pytest.approx(np.mean([k * (s - m) * (m - e) / (s - e) for s, m, e in INTERVALS]), rel=1e-4)
+
+
 def test_the_states_are_the_samplers_own() -> None:
     """A sampler that re-noises is probed where it goes, with the deterministic step."""
     plain, moved = probed(DEFECT, linear(0.5)), probed(DEFECT, replace(linear(0.5), renoise=True))

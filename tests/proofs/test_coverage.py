@@ -29,7 +29,9 @@ import pandas as pd
 import pytest
 from scipy import special
 
-from salt_bench import stats
+from salt_bench.stats.crossed import completed, crossed
+from salt_bench.stats.effects import log_ratio
+from salt_bench.stats.table import Quantity, Table
 
 REPETITIONS = 4000
 SEEDS, PROMPTS = (3, 5, 10), (12, 48)
@@ -70,20 +72,20 @@ def prompts_only(d: np.ndarray) -> np.ndarray:
 
 
 def test_coverage_and_width(capsys: pytest.CaptureFixture[str]) -> None:
-    lines, crossed, naive = [f"{'data':9} seeds prompts seed variance  crossed  prompts-only  width ratio"], {}, {}
+    lines, covered, naive = [f"{'data':9} seeds prompts seed variance  crossed  prompts-only  width ratio"], {}, {}
     for case in product(KINDS, SEEDS, PROMPTS, VARIANCES):
         kind, seeds, prompts, name = case
         rng = np.random.default_rng([KINDS.index(kind), seeds, prompts, list(VARIANCES).index(name)])
         d, truth = draw(kind, rng, (REPETITIONS, seeds, prompts), VARIANCES[name])
-        fit, plain = stats.crossed(d), prompts_only(d)
+        fit, plain = crossed(d), prompts_only(d)
         miss = np.abs(fit.mean - truth)
-        crossed[case], naive[case] = (float((miss <= half).mean()) for half in (fit.half(), plain))
+        covered[case], naive[case] = (float((miss <= half).mean()) for half in (fit.half(), plain))
         ratio = fit.half().mean() / plain.mean()
-        lines.append(f"{kind:9} {seeds:5} {prompts:7} {name:13}  {crossed[case]:7.1%}  {naive[case]:12.1%}  {ratio:11.2f}")
+        lines.append(f"{kind:9} {seeds:5} {prompts:7} {name:13}  {covered[case]:7.1%}  {naive[case]:12.1%}  {ratio:11.2f}")
     with capsys.disabled():
         print("", *lines, sep="\n")
-    assert min(crossed.values()) >= 0.93
-    assert max(crossed.values()) <= 0.98, "an interval that always covers says nothing"
+    assert min(covered.values()) >= 0.93
+    assert max(covered.values()) <= 0.98, "an interval that always covers says nothing"
     # The experiment can fail: where seeds differ, an interval over prompts alone does.
     assert all(naive[case] < 0.9 for case in product(KINDS, SEEDS, [48], ["equal", "large"]))
 
@@ -94,7 +96,7 @@ def test_missing_pairs_do_not_cost_coverage(seeds: int, variance: float, capsys:
     rng = np.random.default_rng([seeds, int(variance), 7])
     d, truth = draw("gaussian", rng, (1500, seeds, 24), variance)
     d[rng.random(d.shape) < 0.15] = np.nan
-    fits = [stats.crossed(*stats.completed(single[:, ~np.isnan(single).all(0)])) for single in d]
+    fits = [crossed(*completed(single[:, ~np.isnan(single).all(0)])) for single in d]
     covered = np.mean([abs(fit.mean - truth) <= fit.half() for fit in fits])
     with capsys.disabled():
         print(f"\n15% of pairs missing, {seeds} seeds, seed variance {variance:g}: {covered:.1%}", end="")
@@ -112,8 +114,8 @@ def test_log_ratios_cover(capsys: pytest.CaptureFixture[str]) -> None:
         logs = gain + 0.5 * level + 0.1 * rng.normal(size=(*shape[:2], 1)) + 0.2 * rng.normal(size=shape)
         frames.append(index.to_frame(index=False).assign(arm=arm, value=np.exp(logs).ravel()))
     scores = pd.concat(frames).astype({"part": str, "prompt": str})
-    table = stats.Table(scores.assign(setting="4", judge="j", sample_seed=0))
-    effects = [stats.log_ratio(table, "arm", "base", "4", "j", str(i)) for i in range(repetitions)]
+    table = Table(scores.assign(setting="4", judge="j", sample_seed=0))
+    effects = [log_ratio(table, Quantity("4", "j", str(i)), "arm", "base") for i in range(repetitions)]
     covered = np.mean([e.low <= math.log(1.1) <= e.high for e in effects])
     with capsys.disabled():
         print(f"\nlog ratio, 3 seeds × 32 prompts: {covered:.1%}", end="")

@@ -73,7 +73,7 @@ def shared_by_hand(recipe: Recipe, root: Path, ranks: int) -> nn.Module:
 
 def mean_step(nets: Networks, recipe: Recipe, steps: Steps, ranks: int, i: int, n: int | None) -> None:
     draws = Draws(recipe.seed)("student", i) if n is None else Draws(recipe.seed)("critic", i, n)
-    parts = [steps(nets, draws, rank, ranks, grad=n is None) for rank in range(ranks)]
+    parts = [steps(nets, draws, i, rank, ranks, grad=n is None) for rank in range(ranks)]
     if n is not None:
         losses = [recipe.objectives[0].critic_loss(part, nets.critics[0]) for part in parts]
         nets.critic_optimisers[0].step(torch.stack(losses).mean(), 1)

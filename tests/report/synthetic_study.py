@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from salt_bench import results
 from salt_bench.rng import Draws
+from salt_bench.types import Score
 
 PAIRS = ("2-4", "2-8", "2-16", "4-8", "4-16", "8-16")
 INTERVALS = ("1000-750", "750-500", "500-250", "250-0")
@@ -72,9 +74,7 @@ def write_study(
     """Writes scores.jsonl, manifest.json and clips/ into `folder` and returns it; the same bytes every time."""
     folder.mkdir(parents=True, exist_ok=True)
     prompts = _prompts(test_prompts)
-    lines = sorted(_rows(arms, settings, train_seeds, prompts), key=_key)
-    text = "".join(json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n" for line in lines)
-    (folder / "scores.jsonl").write_text(text)
+    results.write(folder / "scores.jsonl", _rows(arms, settings, train_seeds, prompts))
     manifest = _manifest(arms, settings, train_seeds, prompts, claim, scale)
     (folder / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=1))
     _clips(folder / "clips", [*ANCHORS, *arms], prompts[6:10])
@@ -88,11 +88,7 @@ def _prompts(count: int) -> list[dict[str, Any]]:
     return [{**row, "tags": ["one", "validation"]} if i < 6 else row for i, row in enumerate(rows)]
 
 
-def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return (row["arm"], row["setting"], row["train_seed"], row["prompt"] or "", row["sample_seed"], row["judge"])
-
-
-def _rows(arms: Any, settings: Any, train_seeds: Any, prompts: Any) -> Iterator[dict[str, Any]]:
+def _rows(arms: Any, settings: Any, train_seeds: Any, prompts: Any) -> Iterator[Score]:
     for name, truth in ANCHORS.items():
         yield from _cell(name, truth, "own", 0, prompts, probe=name == "teacher")
     for name, truth in arms.items():
@@ -101,17 +97,13 @@ def _rows(arms: Any, settings: Any, train_seeds: Any, prompts: Any) -> Iterator[
                 yield from _cell(name, truth, setting, seed, prompts, probe=at == 0, loss=0.1 * at)
 
 
-def _cell(
-    arm: str, truth: Truth, setting: str, seed: int, prompts: Any, probe: bool, loss: float = 0.0
-) -> Iterator[dict[str, Any]]:
+def _cell(arm: str, truth: Truth, setting: str, seed: int, prompts: Any, probe: bool, loss: float = 0.0) -> Iterator[Score]:
     shift = 0.004 * float(Draws(7)(arm, seed).normal((1,))[0])
     for prompt in prompts:
-        common = {"arm": arm, "setting": setting, "train_seed": seed, "prompt": prompt["id"], "sample_seed": 0}
         for judge, values in _judged(arm, truth, seed, prompt["id"], shift, probe, loss).items():
-            yield {**common, "judge": judge, "values": values}
-    common = {"arm": arm, "setting": setting, "train_seed": seed, "prompt": None, "sample_seed": 0}
+            yield Score(arm, setting, seed, prompt["id"], 0, judge, values)
     distance = truth.frechet + 10 * loss + 20 * shift
-    yield {**common, "judge": "frechet", "values": {"distance": distance, "distance@validation": distance + 0.05}}
+    yield Score(arm, setting, seed, None, 0, "frechet", {"distance": distance, "distance@validation": distance + 0.05})
 
 
 def _judged(arm: str, truth: Truth, seed: int, prompt: str, shift: float, probe: bool, loss: float) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from xml.etree import ElementTree
 import pytest
 from synthetic_study import ARMS, write_study
 
+from salt_bench import results
+from salt_bench.errors import WrongUse
 from salt_bench.report import page
 from salt_bench.report.source import Source
 
@@ -149,11 +151,14 @@ def test_methods_and_footer_come_from_the_manifest(study: Path) -> None:
 
 
 def test_what_is_not_a_study_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"holds no scores\.jsonl; give the folder of a finished study"):
+    with pytest.raises(WrongUse, match=r"no table .*scores\.jsonl: give the folder of a finished study"):
         page.render(tmp_path)
     folder = write_study(tmp_path / "s", test_prompts=4)
-    (folder / "scores.jsonl").write_text("")
+    results.write(folder / "scores.jsonl", [])
     with pytest.raises(ValueError, match="is empty"):
+        page.render(folder)
+    (write_study(folder, test_prompts=4) / "manifest.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"holds no manifest\.json; give the folder of a finished study"):
         page.render(folder)
 
 

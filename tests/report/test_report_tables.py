@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from synthetic_study import ARMS, write_study
 
+from salt_bench import results
 from salt_bench.report import tables
 from salt_bench.report.latex import escape, latex
 from salt_bench.report.source import Source
 from salt_bench.report.tables import Cell, Table
+from salt_bench.types import Score
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +88,16 @@ def test_marks_follow_the_direction_of_the_judge(source: Source) -> None:
     assert {accuracy[a].mark for a in ("DMD-8", "SC λ=0.3", "SC λ=1")} == {"best", "tied"}
 
 
+def _spoilt(score: Score, validation: frozenset[str]) -> Score:
+    """With nonsense wherever it speaks of validation prompts."""
+    hit = score.prompt in validation
+    return replace(score, values={p: 9.0 if hit or p.endswith("@validation") else v for p, v in score.values.items()})
+
+
 def test_validation_prompts_are_in_no_number(source: Source, tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s")
-    lines = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
-    for line in lines:
-        for part in line["values"]:
-            if line["prompt"] in source.validation or part.endswith("@validation"):
-                line["values"][part] = 9.0
-    (folder / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path = folder / "scores.jsonl"
+    results.write(path, [_spoilt(score, source.validation) for score in results.read(path)])
     other = Source.read(folder)
     for make in (tables.main, tables.effects, tables.defect, tables.cross_step, tables.attributes, tables.others):
         assert make(other) == make(source)
@@ -150,10 +154,9 @@ def test_published_numbers_stand_alone_with_source_and_trust(source: Source) -> 
 
 def test_what_could_not_be_judged_is_listed_with_its_reason(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s", test_prompts=4)
-    line = {"arm": "DMD-4", "setting": "4 steps", "train_seed": 0, "prompt": "blue-circle-left", "sample_seed": 0}
-    bad = {**line, "judge": "diversity", "values": {"spread": None}, "note": "the clip is empty"}
-    with (folder / "scores.jsonl").open("a") as file:
-        file.write(json.dumps(bad) + "\n")
+    path = folder / "scores.jsonl"
+    bad = Score("DMD-4", "4 steps", 0, "blue-circle-left", 0, "diversity", {"spread": None}, note="the clip is empty")
+    results.write(path, [*results.read(path), bad])
     table = tables.missing(Source.read(folder))
     assert table is not None
     assert [c.text for c in table.rows[0]] == ["DMD-4", "4 steps", "diversity", "the clip is empty", "1"]

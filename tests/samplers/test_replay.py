@@ -35,6 +35,8 @@ def test_clips_are_the_videos(folder: Path) -> None:
     assert (cat.fps, cat.seed, dog.prompt.id) == (10.0, 0, "b")
     assert dog.frames([39, 0, 17, 17])[:, 0, 0, 0].tolist() == [225, 30, 115, 115]
     assert [len(block) for block in cat.blocks()] == [16, 16, 8]
+    assert (cat.chunk, next(Replay(str(folder), chunk=5).sampler(0, folder)(PROMPTS, 0)).chunk) == (0, 5)
+    assert (Replay(str(folder)).protocol(), Replay(str(folder), 5).protocol()) == ({}, {"chunk": 5})
     with pytest.raises(IndexError, match="40 frames, got the index 40"):
         cat.frames([0, 40])
 

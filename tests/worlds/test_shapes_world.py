@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from salt_bench import record
 from salt_bench.judges.base import Features
-from salt_bench.judges.shapes import ShapesJudge, read
+from salt_bench.judges.shapes import ShapesJudge
+from salt_bench.judges.shared.reading import read
 from salt_bench.rng import Draws
+from salt_bench.samplers.truth import Truth
 from salt_bench.types import ArrayClip, Prompt
+from salt_bench.worlds.base import changes, switch
 from salt_bench.worlds.shapes import COLOURS, CONVERSE, RELATIONS, SHAPES, SIZES, ShapesWorld, coverage
 from salt_train.codecs import pca
 
@@ -173,3 +178,88 @@ def test_nuisance_is_drawn_and_the_caption_says_nothing_of_it() -> None:
     assert places.std(0).min() > 1.5
     assert accuracy((prompt,) * 24, videos)["accuracy"] == 1
     assert {t.colour for (t,) in things} == {prompt.factors["colour"]} <= set(COLOURS)
+
+
+BACK = {"left": "right", "right": "left", "up": "down", "down": "up", "still": "still"}
+
+
+def test_a_longer_video_begins_with_the_shorter_one() -> None:
+    prompts = sample()[:70]
+    long = WORLD.render(prompts, 0, 61)
+    assert long.shape == (70, 61, 24, 24, 3)
+    assert np.array_equal(long[:, :12], WORLD.render(prompts, 0))
+    assert np.array_equal(long[:, :40], WORLD.render(prompts, 0, 40))
+    assert np.array_equal(long[:, :5], WORLD.render(prompts, 0, 5))
+    with pytest.raises(ValueError, match="at least one frame, got 0"):
+        WORLD.render(prompts, 0, 0)
+
+
+def test_what_stands_still_stands_still_for_ever() -> None:
+    still = [p for p in WORLD.prompts("test") if p.factors["motion"] == "still"][:32]
+    video = WORLD.render(still, 0, 240)
+    assert np.array_equal(video, video[:, :1].repeat(240, 1))
+    assert accuracy(tuple(still), video) == dict.fromkeys(ShapesJudge.outputs, 1.0)
+
+
+def test_what_moves_turns_back_after_every_window_and_never_stops() -> None:
+    """Each window of the world's length shows the caption's motion, or the opposite one in every second window."""
+    moving = [p for p in sample() if p.factors["motion"] != "still"]
+    video = WORLD.render(moving, 0, 48)
+    assert (np.diff(video.astype(int), axis=1) != 0).any((2, 3, 4)).all()
+    for window in range(4):
+        turned = [
+            Prompt(p.id, "", "shapes", {**p.factors, "motion": BACK[p.factors["motion"]]} if window % 2 else p.factors)
+            for p in moving
+        ]
+        found = accuracy(tuple(turned), video[:, 12 * window : 12 * window + 12])
+        assert found.pop("motion") > 0.98
+        assert found.pop("accuracy") > 0.99
+        assert set(found.values()) == {1.0}
+
+
+def test_objects_stay_inside_a_long_video() -> None:
+    video = WORLD.render([p for p in sample(400) if "triangle" not in p.text], 0, 72).astype(int)
+    scene = np.median(video[:, :, :, [0, -1]], axis=(1, 3), keepdims=True)
+    away = np.abs(video - scene).max(-1)
+    assert max(away[:, :, [0, -1]].max(), away[:, :, :, [0, -1]].max()) == 0
+
+
+def pair() -> tuple[Prompt, Prompt]:
+    test = WORLD.prompts("test")
+    return next(p for p in test if p.factors["motion"] == "left"), next(p for p in test if "unseen" in p.tags)
+
+
+def test_a_switch_is_the_one_video_and_then_the_other() -> None:
+    before, after = pair()
+    both = switch(before, after, 17)
+    assert WORLD.parts(before) == ((0, before),)
+    assert WORLD.parts(both) == ((0, before), (17, after))
+    assert (changes(before), changes(both)) == ((), (17,))
+    assert both.tags == {"test", "unseen"}
+    video, plain = WORLD.render([before, both, after], 3, 40)[1], WORLD.render([before, after], 3, 40)
+    assert np.array_equal(video[:17], plain[0][:17])
+    assert np.array_equal(video[17:], plain[1][:23])
+    assert np.array_equal(WORLD.render([both], 3)[0], plain[0][:12])  # it ends before the caption changes
+    assert record.load(record.dump(dict(both.factors))) == both.factors
+
+
+def test_a_switch_joins_two_plain_prompts_of_the_world() -> None:
+    before, after = pair()
+    both = switch(before, after, 12)
+    for broken in ((both, after, 30), (before, both, 30), (before, after, 0)):
+        with pytest.raises(ValueError, match="two plain prompts of one world at frame 1 or later"):
+            switch(*broken)
+    with pytest.raises(ValueError, match=r"has several: ask for its parts\(\)"):
+        WORLD.slots(both)
+    with pytest.raises(ValueError, match="no prompt 'shapes:nowhere' in this world"):
+        WORLD.parts(switch(before, Prompt("shapes:nowhere", "", "shapes"), 12))
+
+
+def test_the_truth_is_as_long_as_asked_and_its_old_identity_stays() -> None:
+    prompts = sample()[:3]
+    clips = list(Truth(WORLD, frames=30, chunk=6).sampler(0, Path())(prompts, 0))
+    assert [(len(c.frames()), c.chunk, c.nfe) for c in clips] == [(30, 6, 0)] * 3
+    assert np.array_equal(clips[1].frames(), WORLD.render(prompts, 0, 30)[1])
+    (clip, *_) = Truth(WORLD).sampler(0, Path())(prompts, 0)
+    assert (len(clip.frames()), clip.chunk) == (12, 0)
+    assert (Truth(WORLD).protocol(), Truth(WORLD, 30, 6).protocol()) == ({}, {"frames": 30, "chunk": 6})
