@@ -30,6 +30,11 @@ def find(fingerprint: str, root: Path) -> Path | None:
     return next((p for p in (PRETRAINED / fingerprint, root / fingerprint) if finished(p)), None)
 
 
+def shipped(fingerprint: str) -> bool:
+    """Whether the checkpoint of that name comes with the package."""
+    return finished(PRETRAINED / fingerprint)
+
+
 def finished(folder: Path) -> bool:
     """Whether `folder` is a checkpoint; removes what a kill after the very last write of `finish` left beside it."""
     if not (folder / RECIPE).is_file():

@@ -74,12 +74,14 @@ def resume(folder: Annotated[Path, typer.Argument(help="The folder of a stopped 
 
 @app.command("list")
 def list_() -> None:
-    """Show the methods and their parameters."""
+    """Show the methods: their parameters, and what they are at their defaults: terms, rollout, cache, start, source."""
+    from salt_train.describe import describe
     from salt_train.methods import methods
 
     for name, function in methods().items():
         print(f"{name}{inspect.signature(function)}".split(" ->")[0])
         print(f"    {(inspect.getdoc(sys.modules[function.__module__]) or '').splitlines()[0]}")
+        print("".join(f"    {what:<8} {said}\n" for what, said in describe(function()).items()))
 
 
 @app.command()

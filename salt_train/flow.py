@@ -1,7 +1,8 @@
 """Rectified flow: the few formulas that everything else is made of.
 
 x_σ = (1-σ)·x_0 + σ·ε, velocity v = ε - x_0, σ in [0, 1] with 1 = noise (Wan 2.1; Salt, arXiv 2604.03118, "Notation").
-All functions are pure; σ is a float or a tensor (B,) that is broadcast over the latent (B, C, F, H, W).
+All functions are pure; σ is a float, a tensor (B,) or, one level per frame, a tensor (B, F) that is broadcast over the latent
+(B, C, F, H, W).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ Sigma = float | Tensor
 
 
 def wide(sigma: Sigma, like: Tensor) -> Tensor | float:
-    """σ ready to be multiplied with a latent: (B,) becomes (B, 1, 1, 1, 1) in the latent's dtype."""
+    """σ ready to be multiplied with a latent: (B,) becomes (B, 1, 1, 1, 1), (B, F) becomes (B, 1, F, 1, 1), in its dtype."""
+    if isinstance(sigma, Tensor) and sigma.ndim == 2:
+        return sigma.to(like.dtype)[:, None, :, None, None]
     if isinstance(sigma, Tensor):
         return sigma.to(like.dtype).view(-1, *[1] * (like.ndim - 1))
     return sigma
@@ -108,6 +111,22 @@ def _ends(size: int, start: int, rule: str) -> list[int]:
     if rule == "uniform":
         return list(later)
     raise ValueError(f"a triplet rule is released, nearest or uniform, got {rule!r}")
+
+
+def bell(sigma: Tensor, shift: float, points: int = 1000) -> Tensor:
+    """The weight of a noise level in Wan's own training, a bell around t = 500 with mean 1 over the shifted grid of `points`
+    ("bsmntw": y = exp(-2((t - 500)/1000)²), w = (y - min y)·N/Σ(y - min y))."""
+
+    def y(s: Tensor) -> Tensor:
+        return torch.exp(-2 * (s.double() - 0.5) ** 2)
+
+    at = y(torch.as_tensor(shifted(1 - torch.arange(points, dtype=torch.float64) / points, shift)))
+    return ((y(sigma) - at.min()) / (at - at.min()).mean()).clamp(min=0).to(sigma.dtype)
+
+
+def per_frame(levels: Tensor, sizes: Sequence[int]) -> Tensor:
+    """One value per chunk (B, chunks) as one per frame (B, F)."""
+    return levels.repeat_interleave(torch.tensor(sizes), 1)
 
 
 def stratified(n: int, offsets: Tensor) -> Tensor:

@@ -13,17 +13,19 @@ from pathlib import Path
 from salt_bench import record
 from salt_bench.errors import UserError
 from salt_bench.types import Log
+from salt_train import checkpoint
 from salt_train.recipe import Recipe, checkpoints, read
 
 
 def train(recipe: Recipe, runs: Path, processes: int) -> None:
-    """Trains `recipe`, its teachers first, with a bar and the time left. More than one process is a torchrun job."""
+    """Trains `recipe`, its earlier stages first, with a bar and the time left. More than one process is a torchrun job."""
     import torch
 
     torch.set_num_threads(1)  # the teacher too: sums depend on how they are cut among threads
-    if recipe.teacher:
-        with bar("teacher") as log:
-            recipe.teacher.prepare(recipe.teacher.seed, runs, log)
+    for name, stage in (("teacher", recipe.teacher), ("initialisation", recipe.init)):
+        if stage and not checkpoint.find(stage.fingerprint(), checkpoints(runs)):
+            with bar(name) as log:
+                stage.prepare(stage.seed, runs, log)
     if processes == 1:
         _here(recipe, runs)
         return

@@ -15,23 +15,41 @@ from salt_bench.types import Log, Sampler
 from salt_bench.worlds.base import World
 from salt_train import checkpoint
 from salt_train.backbones.wan import WanSpec
+from salt_train.caches.base import CachePolicy
 from salt_train.codecs.pca import PCACodec
 from salt_train.objectives.base import Objective
+from salt_train.rollout import Chunks
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a trained network is run: noise levels from 1 (the final 0 is implied), "ode" or "sde" steps, guidance scale w."""
+    """How a trained network is run: noise levels from 1 (the final 0 is implied), "ode" or "sde" steps, guidance scale w. A
+    causal network makes its video in `chunks`, and as many latent `frames` as it is asked for (None: the codec's).
+    With `drop_last` the last noise level is never evaluated, a measured fault of a public sampler, kept for ablations."""
 
     grid: tuple[float, ...]
     update: str = "ode"
     guidance: float = 1.0
+    chunks: Chunks | None = record.added(None)
+    frames: int | None = record.added(None)
+    drop_last: bool = record.added(False)
 
     def __post_init__(self) -> None:
         if self.update not in ("ode", "sde"):
             raise ValueError(f'an update is "ode" or "sde", got {self.update!r}')
         if self.grid[:1] != (1.0,) or any(a <= b for a, b in pairwise((*self.grid, 0.0))):
             raise ValueError(f"a grid falls from 1 and stays above 0 (the final 0 is implied), got {self.grid}")
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Long tuning (LongLive): every update, the critics' too, goes on with the video of the one before, by `new` latent frames
+    that are scored together with those just before them. After `longest` frames a new video begins. With probability
+    `switches` a video changes its caption once, at the beginning of one of its updates."""
+
+    new: int
+    longest: int
+    switches: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +71,13 @@ class Optimiser:
 class Recipe:
     """A method as data: a sum of weighted terms over a world, a codec and a network. `teacher` is itself a recipe, trained
     once however many students share it; a student starts from its weights. One update of the student follows
-    `critic_updates` updates of each critic. `grid` is the training grid and `update` the step of its rollouts."""
+    `critic_updates` updates of each critic. `grid` is the training grid and `update` the step of its rollouts.
+
+    A student may start from the weights of another recipe, `init`, than its teacher's. With `mixed`, pairs of a grid and its
+    probability, every update draws its own grid. `chunks` makes the student causal. A training video has the codec's number of
+    latent frames, or a number drawn between both ends of `frames`; of a longer one the last frames are scored. `stream` goes
+    on with one long video from update to update. `ema_from` starts the average over at that update, which public code does
+    (a measured fault, kept for ablations)."""
 
     world: World
     codec: PCACodec
@@ -70,14 +94,38 @@ class Recipe:
     critic_updates: int = 0
     critic: Optimiser | None = None
     seed: int = 0
+    init: Recipe | None = record.added(None)
+    mixed: tuple[tuple[tuple[float, ...], float], ...] = record.added(())
+    chunks: Chunks | None = record.added(None)
+    frames: tuple[int, int] | None = record.added(None)
+    stream: Stream | None = record.added(None)
+    ema_from: int = record.added(0)
+
+    def __post_init__(self) -> None:
+        if self.chunks and not self.sampling.chunks:
+            raise ValueError("a causal student is sampled in chunks too: give `sampling` its `chunks`")
+        if self.mixed and abs(sum(odds for _, odds in self.mixed) - 1) > 1e-9:
+            raise ValueError(f"the probabilities of mixed grids sum to 1, got {[odds for _, odds in self.mixed]}")
+        if (self.frames or self.stream) and not self.chunks:
+            raise ValueError("only a causal student makes videos of other lengths: give the recipe its `chunks`")
 
     def at(self, grid: tuple[float, ...]) -> Recipe:
         """The same checkpoint under another grid."""
         return replace(self, sampling=replace(self.sampling, grid=tuple(grid)))
 
+    def remembering(self, cache: CachePolicy, frames: int | None = None) -> Recipe:
+        """The same checkpoint with another cache at inference, and videos of `frames` latent frames (None: as before)."""
+        if self.sampling.chunks is None:
+            raise ValueError("only a causal student has a cache: this recipe is sampled without chunks")
+        chunks = replace(self.sampling.chunks, cache=cache)
+        return replace(self, sampling=replace(self.sampling, chunks=chunks, frames=frames or self.sampling.frames))
+
     def small(self) -> Recipe:
-        """Four updates at most; the teacher stays what it is, since it is shared."""
-        return replace(self, steps=min(self.steps, 4))
+        """Two updates at most, and so for every stage before; the teacher that ships with the package stays what it is."""
+        if checkpoint.shipped(self.fingerprint()):
+            return self
+        teacher, init = (stage and stage.small() for stage in (self.teacher, self.init))
+        return replace(self, steps=min(self.steps, 2), teacher=teacher, init=init)
 
     def seeded(self, seed: int) -> Recipe:
         """This recipe with another training seed; the teacher keeps its own."""
@@ -98,8 +146,9 @@ class Recipe:
         """Trains what is not there yet: the teachers first, then this. True if anything was trained."""
         if checkpoint.find(self.fingerprint(seed), checkpoints(workdir)):
             return False
-        if self.teacher:
-            self.teacher.prepare(self.teacher.seed, workdir, log)
+        for stage in (self.teacher, self.init):
+            if stage:
+                stage.prepare(stage.seed, workdir, log)
         from salt_train.train import train
 
         train(self.seeded(seed), checkpoints(workdir), log)

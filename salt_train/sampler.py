@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +18,10 @@ from salt_train.backbones.base import Backbone, frozen
 from salt_train.codecs.captions import Captions
 from salt_train.codecs.pca import PCAWeights
 from salt_train.flow import move
-from salt_train.objectives.dmd import guided_velocity
 from salt_train.recipe import Recipe, Sampling
-from salt_train.rollout import Renoise, level
+from salt_train.rollout import Context, Mover, Renoise, walk
 
 BATCH = 64
-
-
-@dataclass(frozen=True, eq=False)
-class Context:
-    """What a state carries besides x: the caption's embedding and the sources of its noise."""
-
-    cond: Tensor
-    renoise: Renoise
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +34,10 @@ class FlowSampler:
     codec: PCAWeights
     captions: Captions
     sampling: Sampling
+
+    @cached_property
+    def mover(self) -> Mover:
+        return Mover(self.net, self.sampling.guidance, self.captions.null)
 
     @classmethod
     def load(cls, recipe: Recipe, root: Path) -> FlowSampler:
@@ -58,7 +54,7 @@ class FlowSampler:
 
     @property
     def grid(self) -> tuple[float, ...]:
-        return self.sampling.grid
+        return self.sampling.grid[:-1] if self.sampling.drop_last else self.sampling.grid
 
     @property
     def nfe(self) -> int:
@@ -70,34 +66,50 @@ class FlowSampler:
             batch = prompts[first : first + BATCH]
             *_, final = self.path(batch, seed)
             for prompt, pixels in zip(batch, self.decode(final), strict=True):
-                yield ArrayClip(prompt, seed, pixels, self.codec.codec.world.fps, self.nfe)
+                yield ArrayClip(prompt, seed, pixels, self.codec.codec.world.fps, self.nfe, self._chunk())
 
     def path(self, prompts: Sequence[Prompt], seed: int) -> Iterator[State]:
+        """The states at every point of the grid, for a causal model chunk by chunk, then the whole video at σ = 0."""
         sources = tuple(Draws(seed)("sample", p.id) for p in prompts)
-        noise = torch.stack([torch.from_numpy(s("noise").normal(self.codec.codec.shape())) for s in sources])
-        state = State(noise, 1.0, context=Context(self.captions(prompts), Renoise(sources)))
-        for sigma, following in zip(self.grid, (*self.grid[1:], 0.0), strict=True):
-            yield state
-            state = self._step(state, sigma, following)
-        yield state
+        cond, switch = self._captions(prompts)
+        context = Context(cond, Renoise(sources))
+        noise = torch.stack([torch.from_numpy(s("noise").normal(self._shape())) for s in sources])
+        done = []
+        how = self.sampling
+        for state in walk(self.mover, noise, context, self.grid, how.update, chunks=how.chunks, switch=switch):
+            if state.sigma:
+                yield state
+            else:
+                done.append(state.x)
+        yield replace(state, x=done[0] if len(done) == 1 else torch.cat(done, 2))
 
-    def _step(self, state: State, sigma: float, following: float) -> State:
-        if self.sampling.update == "ode" or following == 0:
-            return self.move(state, sigma, following)
-        x0 = self.move(state, sigma, 0.0).x
-        fresh = state.context.renoise(x0, 0, following)
-        return replace(state, x=(1 - following) * x0 + following * fresh, sigma=following)
+    def _captions(self, prompts: Sequence[Prompt]) -> tuple[Tensor, tuple[int, Tensor] | None]:
+        """The captions that videos begin with, and the latent frame and captions of their change, if there is one."""
+        parts = [self.captions.world.parts(p) for p in prompts]
+        starts = {tuple(first for first, _ in found) for found in parts}
+        if starts == {(0,)}:
+            return self.captions(prompts), None
+        if len(starts) > 1 or len(parts[0]) != 2 or self.sampling.chunks is None:
+            raise ValueError(
+                "a causal sampler changes captions once, at one frame for all prompts of a batch; got changes at "
+                f"{sorted(s[1:] for s in starts)}" + ("" if self.sampling.chunks else " for a sampler without chunks")
+            )
+        before, after = (self.captions([p for _, p in column]) for column in zip(*parts, strict=True))
+        return before, (-(-parts[0][1][0] // self.codec.codec.time), after)
+
+    def _chunk(self) -> int:
+        """Frames of video per chunk, 0 where it is made at once."""
+        return self.sampling.chunks.size * self.codec.codec.time if self.sampling.chunks else 0
+
+    def _shape(self) -> tuple[int, int, int, int]:
+        """(C, F, H, W) of the latents that are sampled."""
+        channels, frames, *size = self.codec.codec.shape()
+        return (channels, self.sampling.frames or frames, size[0], size[1])
 
     def move(self, state: State, start: float, end: float) -> State:
-        return replace(state, x=move(state.x, self.velocity(state, start), start, end), sigma=end)
-
-    def velocity(self, state: State, sigma: float) -> Tensor:
-        """v_θ(x, σ) under this sampler's guidance, (B, C, F, H, W), without gradient."""
-        cond = state.context.cond
-        with torch.inference_mode():
-            return guided_velocity(
-                self.net, state.x, level(sigma, state.x), cond, self.captions.null(cond), self.sampling.guidance
-            )
+        if start != state.sigma:
+            raise ValueError(f"a state moves from its own noise level {state.sigma}, got {start}")
+        return replace(state, x=move(state.x, self.mover.velocity(state), start, end), sigma=end)
 
     def decode(self, state: State) -> np.ndarray:
         with torch.inference_mode():

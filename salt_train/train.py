@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from torch import Tensor, nn
 from salt_bench import files, record
 from salt_bench.errors import UserError
 from salt_bench.rng import Draws
-from salt_bench.types import Log
+from salt_bench.types import Log, Prompt
 from salt_train import checkpoint, codecs
 from salt_train.backbones.base import Backbone, copy_weights, frozen
 from salt_train.codecs.captions import Captions
 from salt_train.objectives.base import Objective, Step
 from salt_train.recipe import Optimiser, Recipe
-from salt_train.rollout import Renoise
+from salt_train.rollout import Chunks, Renoise
+from salt_train.streaming import LongVideo, switch_at
 
 SAVE_EVERY = 20  # updates between two resume files: a killed run repeats at most so many
 
@@ -42,20 +44,23 @@ class Networks:
     critics: dict[int, Backbone]
     optimiser: Stepper
     critic_optimisers: dict[int, Stepper]
+    video: LongVideo = field(default_factory=LongVideo)
 
     def state(self) -> dict[str, Any]:
         parts: dict[str, Any] = {"student": self.student, "ema": self.ema, "optimiser": self.optimiser}
         parts |= {f"critic{i}": c for i, c in self.critics.items()}
         parts |= {f"critic_optimiser{i}": o for i, o in self.critic_optimisers.items()}
-        return {name: part.state_dict() for name, part in parts.items()}
+        return {name: part.state_dict() for name, part in parts.items()} | {"video": self.video.state()}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: dict[str, Any], recipe: Recipe) -> None:
         self.student.load_state_dict(state["student"])
         self.ema.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])
         for i, critic in self.critics.items():
             critic.load_state_dict(state[f"critic{i}"])
             self.critic_optimisers[i].load_state_dict(state[f"critic_optimiser{i}"])
+        if recipe.chunks:
+            self.video = LongVideo.load(state["video"], recipe.chunks.cache)
 
 
 def train(recipe: Recipe, root: Path, log: Log) -> Path:
@@ -72,7 +77,7 @@ def train(recipe: Recipe, root: Path, log: Log) -> Path:
         paused = checkpoint.resume(folder)
         rows: list[dict[str, Any]] = []
         if paused:
-            nets.load(paused["nets"])
+            nets.load(paused["nets"], recipe)
             rows = json.loads(paused["log"])
         steps = Steps(recipe, root)
         for i in range(len(rows), recipe.steps):
@@ -95,17 +100,19 @@ def build(recipe: Recipe, root: Path) -> Networks:
             torch.manual_seed(Draws(seed)("init").choice(2**62))
             return spec.build(recipe.codec.shape(), words, codec.std)
 
-    teacher = None
-    if recipe.teacher:
-        found = checkpoint.find(recipe.teacher.fingerprint(), root)
+    def trained(stage: Recipe) -> Backbone:
+        found = checkpoint.find(stage.fingerprint(), root)
         if not found:
-            raise checkpoint.CheckpointError(f"the teacher {recipe.teacher.fingerprint()} is not under {root}; train it first")
-        teacher = fresh(recipe.teacher.backbone, 0)
-        checkpoint.fill(teacher, found)
-        frozen(teacher)
+            raise checkpoint.CheckpointError(f"the checkpoint {stage.fingerprint()} is not under {root}; train it first")
+        net = fresh(stage.backbone, 0)
+        checkpoint.fill(net, found)
+        return net
+
+    teacher = frozen(trained(recipe.teacher)) if recipe.teacher else None
     student = fresh(recipe.backbone, recipe.seed)
-    if teacher is not None and recipe.teacher and recipe.teacher.backbone == recipe.backbone:
-        copy_weights(teacher, student)
+    start = recipe.init or recipe.teacher
+    if start and recipe.backbone.takes(start.backbone):
+        copy_weights(trained(start) if recipe.init or teacher is None else teacher, student)
     critics = {}
     for i, objective in enumerate(recipe.objectives):
         critic = objective.critic(partial(copy.deepcopy, teacher)) if teacher is not None else None
@@ -126,41 +133,93 @@ class Steps:
         self.captions = Captions(recipe.world)
         self.codec = codecs.fitted(recipe.codec, root)
 
-    def __call__(self, nets: Networks, draws: Draws, rank: int, ranks: int, grad: bool) -> Step:
+    @property
+    def window(self) -> int:
+        """Latent frames that the score networks see."""
+        return self.recipe.codec.shape()[1]
+
+    def __call__(self, nets: Networks, draws: Draws, index: int, rank: int, ranks: int, grad: bool) -> Step:
         recipe = self.recipe
         if recipe.batch % ranks:
             raise ValueError(f"a batch of {recipe.batch} does not divide among {ranks} processes; change the one or the other")
         mine = slice(rank * recipe.batch // ranks, (rank + 1) * recipe.batch // ranks)
-        prompts = recipe.world.batch(draws("prompts"), recipe.batch)[mine]
+        prompts, switch = self._captions(nets, draws, mine)
         cond = self.captions(prompts)
         sources = tuple(draws("video", i) for i in range(recipe.batch))[mine]
-        noise = torch.stack([torch.from_numpy(s("noise").normal(recipe.codec.shape())) for s in sources])
+        frames = self._frames(nets, draws)
+        channels, _, *size = recipe.codec.shape()
+        noise = torch.stack([torch.from_numpy(s("noise").normal((channels, frames, *size))) for s in sources])
+        grid = _drawn(recipe, draws)
+        count = len(recipe.chunks.sizes(frames, begun=nets.video.position > 0)) if recipe.chunks else 1
         return Step(
+            index=index,
             student=nets.student,
             teacher=nets.teacher,
+            ema=nets.ema,
             cond=cond,
             null=self.captions.null(cond),
-            grid=recipe.grid,
+            grid=grid,
             update=recipe.update,
-            exit=draws("exit").choice(len(recipe.grid)) if recipe.grid else 0,
+            exits=(recipe.chunks or Chunks()).exits(draws, grid, count),
             noise=noise,
             renoise=Renoise(sources),
             draws=draws if ranks == 1 else draws("rank", rank),
             data=lambda: self.codec.encode(torch.from_numpy(recipe.world.render(prompts, draws("render").choice(2**31)))),
             grad=grad,
+            chunks=recipe.chunks,
+            window=self.window if frames > self.window else None,
+            carried=nets.video.refreshed(nets.student, cond),
+            going_on=recipe.stream is not None,
+            switch=switch,
         )
+
+    def carried(self, video: LongVideo, step: Step) -> LongVideo:
+        """Where the run's long video stands after `step`, if it makes one."""
+        return video.after(step, self.recipe.stream, self.window) if self.recipe.stream else video
+
+    def _frames(self, nets: Networks, draws: Draws) -> int:
+        """How many latent frames this update makes."""
+        recipe = self.recipe
+        if recipe.stream:
+            return recipe.stream.new if nets.video.carried else self.window
+        low, high = recipe.frames or (self.window, self.window)
+        step = recipe.chunks.size if recipe.chunks else 1
+        return low + step * draws("frames").choice((high - low) // step + 1) if high > low else low
+
+    def _captions(self, nets: Networks, draws: Draws, mine: slice) -> tuple[list[Prompt], tuple[int, Tensor] | None]:
+        """This process's prompts, and the change of caption that lies in this update: its frame and the new captions."""
+        recipe, stream = self.recipe, self.recipe.stream
+        if stream is None:
+            return recipe.world.batch(draws("prompts"), recipe.batch)[mine], None
+        video = nets.video
+        named = Draws(recipe.seed)("long video", video.number)
+        at = switch_at(stream, self.window, named)
+        if at is None or video.position < at:
+            return self._endless(named("prompts"))[mine], None
+        after = self._endless(named("prompts after"))[mine]
+        return after, (at, self.captions(after)) if video.position == at else None
+
+    def _endless(self, draws: Draws) -> list[Prompt]:
+        """A batch of prompts whose truth may go on for as long as one likes."""
+        world, found = self.recipe.world, []
+        for n in itertools.count():
+            found += [p for p in world.batch(draws(n), self.recipe.batch) if world.endless(p)]
+            if len(found) >= self.recipe.batch:
+                return found[: self.recipe.batch]
+        raise AssertionError
 
 
 def update(nets: Networks, recipe: Recipe, steps: Steps, i: int, rank: int, ranks: int) -> dict[str, Any]:
     """One update of the student after `critic_updates` of the critics; returns its row of the log."""
     row: dict[str, Any] = {"step": i}
     for n in range(recipe.critic_updates):
-        step = steps(nets, Draws(recipe.seed)("critic", i, n), rank, ranks, grad=False)
+        step = steps(nets, Draws(recipe.seed)("critic", i, n), i, rank, ranks, grad=False)
         for k, critic in nets.critics.items():
             loss = recipe.objectives[k].critic_loss(step, critic)
             row[f"critic{k}"] = _value(loss, i, f"the critic of {type(recipe.objectives[k]).__name__}")
             nets.critic_optimisers[k].step(loss, ranks)
-    step = steps(nets, Draws(recipe.seed)("student", i), rank, ranks, grad=True)
+        nets.video = steps.carried(nets.video, step)
+    step = steps(nets, Draws(recipe.seed)("student", i), i, rank, ranks, grad=True)
     losses = {k: objective.loss(step, nets.critics.get(k)) for k, objective in enumerate(recipe.objectives)}
     said = {k: v for k, v in losses.items() if v is not None}
     for k, loss in said.items():
@@ -168,14 +227,27 @@ def update(nets: Networks, recipe: Recipe, steps: Steps, i: int, rank: int, rank
     if said:
         total = torch.stack([recipe.objectives[k].weight * loss for k, loss in said.items()]).sum()
         row["gradient"] = nets.optimiser.step(total, ranks)
-        average(nets.ema, nets.student, recipe.ema, i)
+        average(nets.ema, nets.student, recipe.ema, i, recipe.ema_from)
+    nets.video = steps.carried(nets.video, step)
     return row
 
 
-def average(ema: nn.Module, student: nn.Module, decay: float, i: int) -> None:
-    """Exponential moving average of the weights, from the first update on; the decay starts low, to forget the start."""
+def average(ema: nn.Module, student: nn.Module, decay: float, i: int, start: int = 0) -> None:
+    """Exponential moving average of the weights, from the first update on; the decay starts low, to forget the start. With
+    `start`, it begins at that update, from the weights of then and at the full decay."""
+    share = 1 - min(decay, (1 + i) / (10 + i)) if not start else float(i <= start) or 1 - decay
     with torch.no_grad():
-        torch._foreach_lerp_(list(ema.parameters()), list(student.parameters()), 1 - min(decay, (1 + i) / (10 + i)))
+        torch._foreach_lerp_(list(ema.parameters()), list(student.parameters()), share)
+
+
+def _drawn(recipe: Recipe, draws: Draws) -> tuple[float, ...]:
+    """The grid of one update."""
+    left = draws("steps").uniform() if recipe.mixed else 0.0
+    for grid, odds in recipe.mixed:
+        left -= odds
+        if left < 0:
+            return grid
+    return recipe.mixed[-1][0] if recipe.mixed else recipe.grid
 
 
 class Stepper:

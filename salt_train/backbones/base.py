@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from salt_train.caches.base import CachePolicy
+
 
 class Output(NamedTuple):
-    """`velocity` has the shape of x; `features` are the tokens (B, tokens, D) after block `tap`, or None if none was asked."""
+    """`velocity` has the shape of x; `features` are the tokens (B, tokens, D) after block `tap`, or None if none was asked.
+    `written` are the keys and values of the tokens at hand, one pair per block, where a cache was read."""
 
     velocity: Tensor
-    features: Tensor | None
+    features: Tensor | None = None
+    written: tuple[tuple[Tensor, Tensor], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Causal:
+    """All chunks of a video in one pass: `chunks` are their sizes in frames, in order, and each attends to itself and to what
+    `policy` keeps of those before it. With `clean` (B, C, F, H, W), the true video, the past is clean, at `clean_sigma`
+    (teacher forcing); without it the past is as noisy as it comes (diffusion forcing)."""
+
+    chunks: tuple[int, ...]
+    policy: CachePolicy
+    clean: Tensor | None = None
+    clean_sigma: float = 0.0
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """(first frame, number of frames) of every chunk."""
+        return list(zip([0, *accumulate(self.chunks)], self.chunks, strict=False))
 
 
 class Backbone(ABC, nn.Module):
@@ -23,12 +46,21 @@ class Backbone(ABC, nn.Module):
     """Standard deviation of each channel of the latents, (1, C, 1, 1, 1)."""
 
     @abstractmethod
-    def forward(self, x: Tensor, sigma: Tensor, cond: Tensor, cache: Any = None, tap: int = -1) -> Output:
-        """x (B, C, F, H, W), sigma (B,) in [0, 1], cond (B, L, D) → velocity like x."""
+    def forward(
+        self, x: Tensor, sigma: Tensor, cond: Tensor, cache: Any = None, tap: int = -1, causal: Causal | None = None
+    ) -> Output:
+        """x (B, C, F, H, W), sigma (B,) or per frame (B, F) in [0, 1], cond (B, L, D) → velocity like x.
+
+        With `cache`, x is the chunk that follows what the cache has seen; with `causal`, x is the whole video; with neither,
+        every frame sees every other."""
 
     @abstractmethod
-    def remember(self, x: Tensor, cond: Tensor, cache: Any) -> Any:
-        """A new cache that holds the clean chunk `x` too."""
+    def begin(self, cond: Tensor, policy: CachePolicy) -> Any:
+        """An empty cache for videos of `cond`; what depends on the caption alone is computed here, once."""
+
+    @abstractmethod
+    def remember(self, x: Tensor, cond: Tensor, cache: Any, sigma: float = 0.0) -> Any:
+        """A new cache that holds the finished chunk `x` (at noise level `sigma`) too, as far as its policy keeps it."""
 
 
 class BackboneSpec(Protocol):
@@ -37,6 +69,9 @@ class BackboneSpec(Protocol):
     def build(self, latent: tuple[int, int, int, int], words: int, std: Tensor) -> Backbone:
         """The network for latents (C, F, H, W) with per-channel standard deviation `std` (C,) and `words` condition features;
         weights come from torch's own random state, which the caller seeds."""
+
+    def takes(self, other: Any) -> bool:
+        """Whether a network of the spec `other` has weights that fit this one."""
 
 
 def frozen(net: Backbone) -> Backbone:

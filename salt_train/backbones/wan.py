@@ -4,25 +4,30 @@ Two things are added around it, not in it. Coordinates: rotary embeddings alone 
 so sinusoids of x, y and t enter as extra input channels (as the image-to-video models have extra input channels).
 Preconditioning: v = a(σ)·x + b(σ)·net, with a and b from the latent's per-channel standard deviation, so that the network
 always predicts a quantity of unit variance (Karras et al. 2022, for the linear path of rectified flow). Two of its parts are
-exchanged for faster ones with the same numbers: `FastAttention` and `FixedRope`.
+exchanged, `FastAttention` for the attention processor and `Rope` for the rotary embedding: the same numbers, faster, and
+through them the same weights look at all frames at once or causally.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from salt_train.backbones.base import Backbone, Output
+from salt_bench import record
+from salt_train.backbones.attention import Chunked, FastAttention, Recall, Rope, Sight, caption
+from salt_train.backbones.base import Backbone, Causal, Output
+from salt_train.caches.base import CachePolicy, KVCache
+from salt_train.flow import wide
 
 
 @dataclass(frozen=True)
 class WanSpec:
-    """Sizes of a Wan transformer; `waves` sinusoids per axis and phase enter as coordinates (0: none)."""
+    """Sizes of a Wan transformer; `waves` sinusoids per axis and phase enter as coordinates (0: none). `timeless` leaves those
+    of time at 0: a causal network must not know where its video ends."""
 
     width: int = 128
     heads: int = 4
@@ -32,13 +37,20 @@ class WanSpec:
     frequencies: int = 64
     waves: int = 2
     precondition: bool = True
+    timeless: bool = record.added(False)
 
     def build(self, latent: tuple[int, int, int, int], words: int, std: Tensor) -> Backbone:
         return Wan(self, latent, words, std)
 
+    def takes(self, other: Any) -> bool:
+        return isinstance(other, WanSpec) and replace(other, timeless=self.timeless) == self
+
 
 class Wan(Backbone):
-    """The bidirectional network: one chunk of all frames, no cache."""
+    """One network for both worlds: all frames at once, or causally, chunk by chunk against a cache or all chunks in one pass.
+    How tokens see each other travels with the rotary embedding through the stock class (`Rotation.sight`)."""
+
+    place: Tensor
 
     def __init__(self, spec: WanSpec, latent: tuple[int, int, int, int], words: int, std: Tensor) -> None:
         super().__init__()
@@ -46,6 +58,8 @@ class Wan(Backbone):
 
         channels, *size = latent
         place = coordinates(tuple(size), spec.waves)
+        if spec.timeless:
+            place[: 2 * spec.waves] = 0  # the planes of the first axis, time
         self.spec = spec
         net: Any = WanTransformer3DModel(
             patch_size=spec.patch,
@@ -59,36 +73,87 @@ class Wan(Backbone):
             num_layers=spec.layers,
             rope_max_seq_len=1024,
         )
-        net.rope = FixedRope(net.rope(torch.empty(1, *latent)))
-        net.set_attn_processor(FastAttention())
+        net.rope = Rope(net.rope)
+        blocks = {f"blocks.{i}": FastAttention(i) for i in range(spec.layers)}
+        net.set_attn_processor({f"{block}.{a}.processor": p for block, p in blocks.items() for a in ("attn1", "attn2")})
         self.net = net
         self.register_buffer("place", place[None], persistent=False)
         self.register_buffer("std", std.view(1, -1, 1, 1, 1).clone(), persistent=False)
 
-    place: Tensor
-
-    def forward(self, x: Tensor, sigma: Tensor, cond: Tensor, cache: Any = None, tap: int = -1) -> Output:
+    def forward(
+        self, x: Tensor, sigma: Tensor, cond: Tensor, cache: KVCache | None = None, tap: int = -1, causal: Causal | None = None
+    ) -> Output:
+        if causal is not None:
+            return self._whole(x, sigma, cond, causal, tap)
         if cache is not None:
-            raise ValueError("this backbone is bidirectional and reads no cache: give it one chunk of all frames")
-        if x.shape[2:] != self.place.shape[2:]:
-            raise ValueError(f"this backbone takes (F, H, W) of {tuple(self.place.shape[2:])}, got {tuple(x.shape[2:])}")
+            return self._run(x, sigma, cond, Recall(cache, x.shape[2]), cache.seen, tap)
+        if self._placed and x.shape[2] != self.place.shape[2]:
+            raise ValueError(f"this backbone takes all {self.place.shape[2]} latent frames at once, got {x.shape[2]}")
+        return self._run(x, sigma, cond, Sight(x.shape[2]), 0, tap)
+
+    @property
+    def _placed(self) -> bool:
+        """Whether frames are told their place in the video by coordinates."""
+        return self.spec.waves > 0 and not self.spec.timeless
+
+    def begin(self, cond: Tensor, policy: CachePolicy) -> KVCache:
+        with torch.no_grad():
+            tokens = self.net.condition_embedder.text_embedder(cond)
+            text = tuple(caption(block.attn2, tokens) for block in self.net.blocks)
+        empty = tuple(cond.new_zeros(len(cond), 0, self.spec.width) for _ in self.net.blocks)
+        return KVCache(policy, 0, (), empty, empty, text)
+
+    def remember(self, x: Tensor, cond: Tensor, cache: KVCache, sigma: float = 0.0) -> KVCache:
+        level = torch.full((len(x),), sigma, dtype=torch.float32, device=x.device)
+        written = self._run(x, level, cond, Recall(cache, x.shape[2]), cache.seen, -1).written
+        return cache.extended(written, x.shape[2])
+
+    def _whole(self, x: Tensor, sigma: Tensor, cond: Tensor, causal: Causal, tap: int) -> Output:
+        """All chunks in one pass; under teacher forcing the clean video goes in front and its outputs are dropped."""
+        frames = x.shape[2]
+        levels = sigma if sigma.ndim == 2 else sigma[:, None].expand(-1, frames)
+        sight = Chunked(causal, frames)
+        if causal.clean is None:
+            return self._run(x, levels, cond, sight, 0, tap)
+        both = torch.cat([causal.clean, x], 2)
+        levels = torch.cat([torch.full_like(levels, causal.clean_sigma), levels], 1)
+        out = self._run(both, levels, cond, sight, 0, tap)
+        features = None if out.features is None else out.features[:, out.features.shape[1] // 2 :]
+        return Output(out.velocity[:, :, frames:], features)
+
+    def _run(self, x: Tensor, sigma: Tensor, cond: Tensor, sight: Sight, first: int, tap: int) -> Output:
+        if tap >= len(self.net.blocks):
+            raise ValueError(f"a tap is one of the {len(self.net.blocks)} blocks, from 0, got {tap}")
         a, b, scale = precondition(sigma, self.std) if self.spec.precondition else (0.0, 1.0, 1.0)
-        place = self.place.expand(len(x), -1, -1, -1, -1)
         tokens: list[Tensor] = []
         hook = self.net.blocks[tap].register_forward_hook(lambda _m, _i, out: tokens.append(out)) if tap >= 0 else None
-        (net,) = self.net(torch.cat([x * scale, place], 1), sigma * 1000, cond, return_dict=False)
+        tokens_per_frame = math.prod(n // p for n, p in zip(x.shape[3:], self.spec.patch[1:], strict=True))
+        time = sigma * 1000 if sigma.ndim == 1 else (sigma * 1000).repeat_interleave(tokens_per_frame, 1)
+        with self.net.rope.showing(sight):
+            (net,) = self.net(torch.cat([x * scale, self._places(x, first)], 1), time, cond, return_dict=False)
         if hook is not None:
             hook.remove()
-        return Output(a * x + b * net, tokens[0] if tokens else None)
+        return Output(a * x + b * net, tokens[0] if tokens else None, tuple(sight.written))
 
-    def remember(self, x: Tensor, cond: Tensor, cache: Any) -> Any:
-        raise ValueError("this backbone is bidirectional and keeps no cache: roll it out in one chunk of all frames")
+    def _places(self, x: Tensor, first: int) -> Tensor:
+        """The coordinate channels of frames `first` … of the video, (B, 2·waves·3, F, H, W)."""
+        known, frames = self.place.shape[2], x.shape[2]
+        if x.shape[3:] != self.place.shape[3:]:
+            raise ValueError(f"this backbone takes (H, W) of {tuple(self.place.shape[3:])}, got {tuple(x.shape[3:])}")
+        if not self._placed:
+            return self.place[:, :, :1].expand(len(x), -1, frames, -1, -1)
+        if first + frames > known:
+            raise ValueError(
+                f"this backbone knows {known} latent frames by their place in time, got {first} to {first + frames - 1}; "
+                "a causal network is built with timeless=True"
+            )
+        return self.place[:, :, first : first + frames].expand(len(x), -1, -1, -1, -1)
 
 
 def precondition(sigma: Tensor, std: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """a, b and input scale (B, C, 1, 1, 1) for x_σ with data of standard deviation `std`: a·x is the best linear guess of
     v = ε - x_0, b the standard deviation of what that guess leaves, and the scale makes the input's variance 1."""
-    s = sigma.view(-1, 1, 1, 1, 1).to(std.dtype)
+    s = wide(sigma, std)
     total = (1 - s) ** 2 * std**2 + s**2
     return (s - (1 - s) * std**2) / total, std / total.sqrt(), total.rsqrt()
 
@@ -103,80 +168,3 @@ def coordinates(size: tuple[int, ...], waves: int) -> Tensor:
         for wave in range(1, waves + 1):
             planes += [f(wave * at).view(shape).expand(size) for f in (torch.sin, torch.cos)]
     return torch.stack(planes) if planes else torch.zeros(0, *size)
-
-
-class Rotation(tuple[Tensor, Tensor]):
-    """What diffusers hands to its processors, interleaved cosines and sines (1, tokens, 1, D), and `turn`, the same as complex
-    numbers (1, tokens, 1, D/2)."""
-
-    turn: Tensor
-
-
-class FixedRope(nn.Module):
-    """The stock rotary embedding of one latent size, made once instead of at every call."""
-
-    cosine: Tensor
-    sine: Tensor
-    turn: Tensor
-
-    def __init__(self, rotary: tuple[Tensor, Tensor]) -> None:
-        super().__init__()
-        cosine, sine = rotary
-        turn = torch.complex(cosine[..., 0::2].float(), sine[..., 1::2].float())
-        for name, value in (("cosine", cosine), ("sine", sine), ("turn", turn)):
-            self.register_buffer(name, value, persistent=False)
-
-    def forward(self, x: Tensor) -> Rotation:
-        rotation = Rotation((self.cosine, self.sine))
-        rotation.turn = self.turn
-        return rotation
-
-
-class FastAttention:
-    """The attention of the stock processor in fewer passes over memory: the same numbers to float32 rounding (1e-6).
-
-    torch has no fused RMS norm on the CPU, so the norm's per-token factor joins the rotation, which is one complex product;
-    where nothing rotates, the weights of both norms join the few keys. Share of a DMD-8 iteration on one AVX-512 core (batch 8,
-    core-seconds, variants taken in turn; single rows are good to about one point):
-
-        norms as above, rotation made once       -3%   kept (80 pairs, quartiles -1.4 and -4.8); most of it the norms
-        patches by one matrix product           -0.5%  the stock convolution stays
-        GELU from MKL's tanh                    -1.5%  not worth a gradient of its own
-        query, key and value in one product       0%   slices are slower to norm
-        query and key normed and turned as one   +2%
-        products and softmax written out         +2%   54 tokens; torch's flash kernel stays
-        5 text keys as one block matrix         +1.5%  a softmax over 5 numbers is slow
-        malloc that never trims                  -2%   page faults; the caller's environment, not ours
-    """
-
-    def __call__(
-        self,
-        attn: nn.Module,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        rotary_emb: Rotation | None = None,
-    ) -> Tensor:
-        a: Any = attn  # nn.Module hides the types of its parts
-        source = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        query, key, value = a.to_q(hidden_states), a.to_k(source), a.to_v(source)
-        if rotary_emb is None:
-            key = key * (a.norm_q.weight * a.norm_k.weight) * rms_factor(key, a.norm_k.eps)
-            query = query * rms_factor(query, a.norm_q.eps)
-        else:
-            query, key = turned(query, a.norm_q, rotary_emb.turn), turned(key, a.norm_k, rotary_emb.turn)
-        query, key, value = (x.unflatten(2, (a.heads, -1)).transpose(1, 2) for x in (query, key, value))
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
-        return a.to_out[0](out.transpose(1, 2).flatten(2))
-
-
-def turned(x: Tensor, norm: nn.RMSNorm, turn: Tensor) -> Tensor:
-    """RMS norm over all heads of x (B, tokens, heads·D), then neighbouring pairs rotated by `turn` (1, tokens, 1, D/2)."""
-    pairs = torch.view_as_complex((x * norm.weight).float().unflatten(-1, (-1, turn.shape[-1], 2)))
-    return torch.view_as_real(pairs * (turn * rms_factor(x, norm.eps or 0.0)[..., None])).flatten(-3).to(x.dtype)
-
-
-def rms_factor(x: Tensor, eps: float) -> Tensor:
-    """1/√(mean x² + eps) over the last dimension, which is kept."""
-    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return torch.rsqrt(norm * norm / x.shape[-1] + eps)

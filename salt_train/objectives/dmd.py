@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from salt_train.backbones.base import Backbone
-from salt_train.flow import clean, guided, noised, shifted
-from salt_train.objectives.base import Objective, Step
+from salt_train.flow import clean, noised, shifted
+from salt_train.objectives.base import Objective, Step, guided_velocity
 
 
 @dataclass(frozen=True)
@@ -31,35 +31,28 @@ class DMD(Objective):
     def loss(self, step: Step, critic: nn.Module | None) -> Tensor:
         assert critic is not None
         assert step.teacher is not None
-        video, sigma = step.rollout.video, self.sigma(step)
+        (video, cond, first), sigma = step.scored, self.sigma(step)
         with torch.no_grad():
-            x = noised(video, step.normal("score noise"), sigma)
-            real = clean(x, guided_velocity(step.teacher, x, sigma, step.cond, step.null, self.guidance), sigma)
-            fake = clean(x, critic(x, sigma, step.cond).velocity, sigma)
+            x = noised(video, step.normal("score noise", like=video), sigma)
+            real = clean(x, guided_velocity(step.teacher, x, sigma, cond, step.null, self.guidance), sigma)
+            fake = clean(x, critic(x, sigma, cond).velocity, sigma)
             target = video.double() - direction(video.double(), real.double(), fake.double())
-        return 0.5 * ((video.double() - target) ** 2).mean()
+        return 0.5 * ((video.double() - target)[:, :, first:] ** 2).mean()
 
     def critic(self, teacher: Callable[[], Backbone]) -> Backbone:
         return teacher()
 
     def critic_loss(self, step: Step, critic: nn.Module) -> Tensor:
-        """mean ‖v_ψ(x_σ, σ) - (ε - x)‖² on samples of the student's own rollouts."""
-        video, sigma = step.rollout.video.detach(), self.sigma(step)
-        noise = step.normal("score noise")
-        velocity = critic(noised(video, noise, sigma), sigma, step.cond).velocity
-        return ((velocity - (noise - video)) ** 2).mean()
+        """mean ‖v_ψ(x_σ, σ) - (ε - x)‖² on samples of the student's own rollouts, over the frames that the student answers
+        for."""
+        (video, cond, first), sigma = step.scored, self.sigma(step)
+        video = video.detach()
+        noise = step.normal("score noise", like=video)
+        velocity = critic(noised(video, noise, sigma), sigma, cond).velocity
+        return ((velocity - (noise - video))[:, :, first:] ** 2).mean()
 
 
 def direction(video: Tensor, real: Tensor, fake: Tensor) -> Tensor:
     """(μ_fake - μ_real) / mean_{C,F,H,W} |x - μ_real| per sample; NaN becomes 0."""
     scale = (video - real).abs().mean(dim=(1, 2, 3, 4), keepdim=True)
     return torch.nan_to_num((fake - real) / scale)
-
-
-def guided_velocity(net: nn.Module, x: Tensor, sigma: Tensor, cond: Tensor, null: Tensor, scale: float) -> Tensor:
-    """The velocity under guidance; both evaluations in one batch. At scale 1 only the conditional one is made."""
-    if scale == 1:
-        return net(x, sigma, cond).velocity
-    both = net(torch.cat([x, x]), torch.cat([sigma, sigma]), torch.cat([cond, null])).velocity
-    conditional, unconditional = both.chunk(2)
-    return guided(conditional, unconditional, scale)

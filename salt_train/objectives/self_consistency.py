@@ -42,17 +42,33 @@ class SelfConsistency(Objective):
             raise ValueError(f"detach is one of {', '.join(DETACH)}, got {self.detach!r}")
 
     def loss(self, step: Step, critic: nn.Module | None) -> Tensor | None:
-        fine = self.own_grid or step.grid
-        start = step.draws("sc start").choice(len(fine)) if self.own_grid else step.exit
-        at = draw_triplet(fine, start, self.rule, step.draws("sc end").uniform(), step.draws("sc middle").uniform())
-        if at is None or self.weight == 0:
+        if self.weight == 0:
             return None
+        u_end, u_middle = step.draws("sc end").uniform(), step.draws("sc middle").uniform()
         if self.own_grid:
-            x = noised(step.rollout.video.detach(), step.normal("sc noise"), at.start)
-            velocity, cache = step.student(x, level(at.start, x), step.cond).velocity, None
-        else:
-            (stop,) = step.rollout.stops
-            x, velocity, cache = stop.x, stop.velocity, stop.cache
+            start = step.draws("sc start").choice(len(self.own_grid))
+            at = draw_triplet(self.own_grid, start, self.rule, u_end, u_middle)
+            return self._mismatched(step, at) if at else None
+        stops = step.rollout.stops if step.window is None else [s for s in step.rollout.stops if s.velocity.requires_grad]
+        losses, frames = [], []
+        for stop in stops:  # one triplet for all chunks that share an exit, against each chunk's own frozen cache
+            levels = step.grid if stop.sigma in step.grid else step.chunks.first_grid if step.chunks else ()
+            at = draw_triplet(levels, levels.index(stop.sigma), self.rule, u_end, u_middle)
+            if at is not None:
+                losses.append(self._miss(step, stop.x, stop.velocity, at, stop.cache))
+                frames.append(stop.frames[1] - stop.frames[0])
+        if not losses:
+            return None
+        shares = torch.tensor(frames) / sum(frames)
+        return (torch.stack(losses) * shares).sum()
+
+    def _mismatched(self, step: Step, at: Triplet) -> Tensor:
+        if step.chunks is not None:
+            raise ValueError("a grid of its own is for a bidirectional student: a chunk's noised video has no cache")
+        x = noised(step.rollout.video.detach(), step.normal("sc noise"), at.start)
+        return self._miss(step, x, step.student(x, level(at.start, x), step.cond).velocity, at, None)
+
+    def _miss(self, step: Step, x: Tensor, velocity: Tensor, at: Triplet, cache: object) -> Tensor:
         direct, composed = branches(step.student, x, velocity, at, step.cond, cache, self.detach)
         miss = ((direct - composed) ** 2).flatten(1).mean(1)
         return (weights(self.weighting, at, direct - x) * miss).mean()

@@ -8,8 +8,9 @@ from tiny import wan
 from torch import Tensor
 
 from salt_bench.rng import Draws
+from salt_train.backbones.attention import FastAttention
 from salt_train.backbones.base import copy_weights, frozen
-from salt_train.backbones.wan import FastAttention, WanSpec, coordinates, precondition
+from salt_train.backbones.wan import WanSpec, coordinates, precondition
 
 
 def inputs() -> tuple[Tensor, Tensor, Tensor]:

@@ -11,7 +11,8 @@ from tiny import GRID4, GRID8, Field, Mixing, gaussian, mixed, step, wan, wide
 from torch import Tensor, nn
 
 from salt_bench.rng import Draws
-from salt_train.backbones.base import Backbone, Output
+from salt_train.backbones.base import Backbone, Causal, Output
+from salt_train.caches.base import CachePolicy
 from salt_train.flow import Triplet, draw_triplet, noised
 from salt_train.objectives.base import Step
 from salt_train.objectives.dmd import DMD, direction, guided_velocity
@@ -206,10 +207,15 @@ class Placed(Backbone):
         super().__init__()
         self.place = nn.Parameter(torch.tensor(place))
 
-    def forward(self, x: Tensor, sigma: Tensor, cond: Tensor, cache: Any = None, tap: int = -1) -> Output:
+    def forward(
+        self, x: Tensor, sigma: Tensor, cond: Tensor, cache: Any = None, tap: int = -1, causal: Causal | None = None
+    ) -> Output:
         return Output(-self.place.expand(x.shape), None)
 
-    def remember(self, x: Tensor, cond: Tensor, cache: Any) -> Any:
+    def begin(self, cond: Tensor, policy: CachePolicy) -> Any:
+        raise AssertionError("one chunk needs no memory")
+
+    def remember(self, x: Tensor, cond: Tensor, cache: Any, sigma: float = 0.0) -> Any:
         raise AssertionError("one chunk needs no memory")
 
 

@@ -96,8 +96,34 @@ def test_moving_is_pure_and_one_euler_step(runs: Path) -> None:
     assert state.sigma == 1.0
     assert torch.equal(once.x, twice.x)
     assert once.sigma == 0.5
-    assert torch.allclose(once.x, before - 0.5 * found.velocity(state, 1.0), atol=1e-6)
+    assert torch.allclose(once.x, before - 0.5 * found.mover.velocity(state), atol=1e-6)
     assert once.context is state.context
+
+
+def test_moves_from_one_state_cost_one_evaluation(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load(runs)
+    calls: list[float] = []
+    count = found.net.forward
+    monkeypatch.setattr(found.net, "forward", lambda x, s, *rest: (calls.append(float(s[0])), count(x, s, *rest))[1])
+    path = found.path(PROMPTS, 0)
+    state = next(path)
+    middle = found.move(state, 1.0, 0.5)
+    found.move(middle, 0.5, 0.0)
+    next(path)
+    assert [round(s, 3) for s in calls] == [1.0, 0.5]
+    with pytest.raises(ValueError, match="moves from its own noise level"):
+        found.move(state, 0.9, 0.5)
+
+
+def test_a_dropped_last_step_is_one_evaluation_less(runs: Path) -> None:
+    """What public code does with a list of noise levels that does not end in 0."""
+    whole, cut = load(runs, Sampling(GRID4)), load(runs, Sampling(GRID4, drop_last=True))
+    assert (whole.nfe, cut.nfe) == (4, 3)
+    *_, at, _ = whole.path(PROMPTS, 0)
+    before = list(whole.path(PROMPTS, 0))[2]
+    *_, final = cut.path(PROMPTS, 0)
+    assert torch.allclose(final.x, whole.move(before, GRID4[2], 0.0).x, atol=1e-6)
+    assert at.sigma == GRID4[3]
 
 
 def test_guidance_is_the_standard_form(runs: Path) -> None:
@@ -106,7 +132,7 @@ def test_guidance_is_the_standard_form(runs: Path) -> None:
     cond = state.context.cond
     one, none = (found.net(state.x, level(1.0, state.x), c).velocity for c in (cond, found.captions.null(cond)))
     assert not torch.allclose(one, none, atol=1e-4)
-    assert torch.allclose(found.velocity(state, 1.0), one + 3 * (one - none), atol=1e-4)
+    assert torch.allclose(found.mover.velocity(state), one + 3 * (one - none), atol=1e-4)
     assert torch.allclose(guided(one, none, 4.0), one + 3 * (one - none), atol=1e-5)
 
 
@@ -115,7 +141,7 @@ def test_a_training_rollout_is_the_samplers_video(runs: Path, update: str) -> No
     found = load(runs, Sampling(GRID4, update))
     first, *_, final = found.path(PROMPTS, 0)
     with torch.no_grad():
-        rolled = rollout(found.net, first.x, first.context.cond, GRID4, first.context.renoise, update=update)
+        rolled = rollout(found.net, first.x, first.context, GRID4, update)
     assert torch.allclose(rolled.video, final.x, atol=1e-5)
 
 

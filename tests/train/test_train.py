@@ -1,100 +1,22 @@
-"""From a recipe to a checkpoint: the same bytes however often a run is stopped, and one line for whatever is in the way."""
+"""One update, and many: what is trained, how fast, and what the checkpoint holds."""
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from tiny import CODEC, GRID2, GRID8, quiet, student, teacher
+from tiny import GRID2, contents, quiet, student, teacher
 from torch import nn
 
-from salt_bench import files, record
-from salt_bench.errors import UserError, WrongUse
-from salt_bench.types import Log
 from salt_train import checkpoint
-from salt_train import train as training
-from salt_train.checkpoint import CheckpointError
 from salt_train.objectives.dmd import DMD
 from salt_train.objectives.self_consistency import SelfConsistency
-from salt_train.recipe import Optimiser, Recipe, Sampling, checkpoint_arm, checkpoints, read
-from salt_train.train import Networks, Stepper, Steps, TrainingError, average, build, pace, train, update
-
-
-class Stopped(Exception):
-    """What the tests interrupt a run with."""
-
-
-def stop_after(updates: int, total: int) -> Log:
-    def log(stage: str, fraction: float) -> None:
-        if round(fraction * total) == updates:
-            raise Stopped
-
-    return log
-
-
-@pytest.fixture
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A resume file at every second update."""
-    monkeypatch.setattr(training, "SAVE_EVERY", 2)
-
-
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of checkpoints that holds the teacher."""
-    root = tmp_path_factory.mktemp("taught")
-    train(teacher(), root, quiet)
-    return root
-
-
-@pytest.fixture
-def root(taught: Path, tmp_path: Path) -> Path:
-    """An own folder of checkpoints with the teacher in it."""
-    found, name = tmp_path / "checkpoints", teacher().fingerprint()
-    for path in (taught / name).iterdir():
-        files.write_bytes(found / name / path.name, path.read_bytes())
-    for path in taught.glob("codec-*"):
-        files.write_bytes(found / path.name, path.read_bytes())
-    return found
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in folder.iterdir()}
-
-
-# --- the same bytes -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("often")
-@pytest.mark.parametrize("make", [teacher, student], ids=["teacher", "student"])
-def test_a_run_stopped_at_every_update_ends_in_the_same_bytes(make: Callable[[], Recipe], root: Path, tmp_path: Path) -> None:
-    recipe = replace(make(), seed=3)
-    calm = contents(train(recipe, root, quiet))
-    assert set(calm) == {"student.safetensors", "log.jsonl", "recipe.json"}
-    wild = root.rename(tmp_path / "wild")
-    folder = wild / recipe.fingerprint()
-    for path in folder.iterdir():
-        path.unlink()
-    for n in range(1, recipe.steps + 1):
-        with pytest.raises(Stopped):
-            train(recipe, wild, stop_after(n, recipe.steps))
-    assert set(contents(folder)) == {"resume.pt"}
-    assert contents(train(recipe, wild, quiet)) == calm
-
-
-@pytest.mark.usefixtures("often")
-def test_a_resumed_run_does_not_start_again(root: Path) -> None:
-    with pytest.raises(Stopped):
-        train(student(), root, stop_after(5, 6))
-    done: list[float] = []
-    train(student(), root, lambda _, fraction: done.append(fraction))
-    assert done == [pytest.approx(5 / 6), 1.0]
+from salt_train.recipe import Optimiser, Recipe, Sampling, checkpoints
+from salt_train.train import Networks, Stepper, Steps, average, build, pace, train, update
 
 
 def test_seeds_make_runs(root: Path) -> None:
@@ -105,38 +27,11 @@ def test_seeds_make_runs(root: Path) -> None:
     assert train(again, root, quiet) == root / student().fingerprint()
 
 
-@pytest.mark.usefixtures("often")
-def test_a_damaged_resume_file_is_set_aside(root: Path) -> None:
-    calm = contents(train(student(), root, quiet))
-    folder = root / student().fingerprint()
-    for path in folder.iterdir():
-        path.unlink()
-    with pytest.raises(Stopped):
-        train(student(), root, stop_after(5, 6))
-    whole = (folder / "resume.pt").read_bytes()
-    files.write_bytes(folder / "resume.pt", whole[: len(whole) // 2])
-    train(student(), root, quiet)
-    assert (folder / "resume.damaged").read_bytes() == whole[: len(whole) // 2]
-    (folder / "resume.damaged").unlink()
-    assert contents(folder) == calm
-
-
-def test_a_kill_between_the_last_two_writes_leaves_nothing_behind(root: Path) -> None:
-    folder = train(student(), root, quiet)
-    calm = contents(folder)
-    checkpoint.pause(folder, {})
-    assert not student().prepare(0, root.parent, quiet)
-    assert contents(folder) == calm
-
-
 def test_a_log_has_a_row_for_every_update(root: Path) -> None:
     rows = [json.loads(line) for line in contents(train(student(), root, quiet))["log.jsonl"].splitlines()]
     assert [row["step"] for row in rows] == list(range(6))
     assert all({"DMD", "critic0", "gradient"} <= row.keys() for row in rows)
     assert any("SelfConsistency" in row for row in rows)
-
-
-# --- the loop -------------------------------------------------------------------------------------------------------------
 
 
 def networks(recipe: Recipe, root: Path) -> tuple[Networks, Steps]:
@@ -267,138 +162,3 @@ def test_muon_takes_the_matrices_of_the_blocks_and_no_others(root: Path) -> None
     matrices = sum(p.numel() for n, p in net.named_parameters() if "blocks" in n and p.ndim == 2)
     assert sizes == [sum(p.numel() for p in net.parameters()) - matrices, matrices]
     assert len(build(student(), root).optimiser.parts) == 1
-
-
-# --- what is in the way ---------------------------------------------------------------------------------------------------
-
-
-def test_a_loss_that_is_no_number_names_the_update_and_the_remedy(root: Path) -> None:
-    wild = Optimiser(rate=1e30, betas=(0.0, 0.99))
-    with pytest.raises(TrainingError, match=r"the loss of .* became (nan|inf) at update \d; lower the rate") as caught:
-        train(replace(student(), optimiser=wild), root, quiet)
-    assert caught.value.code == 5
-    with pytest.raises(TrainingError, match="the critic of DMD"):
-        train(replace(student(), critic=wild), root, quiet)
-
-
-@pytest.mark.parametrize(
-    ("harm", "message"),
-    [
-        (
-            lambda path: path.write_bytes(path.read_bytes()[:-9]),
-            "is truncated or damaged .*; delete its folder and train again",
-        ),
-        (lambda path: path.write_bytes(b"{}"), "is truncated or damaged"),
-        (lambda path: path.unlink(), "student.safetensors is missing; train it, or name the right folder"),
-        (lambda path: path.write_bytes(checkpoint.save({"x": torch.ones(1)})), r"does not fit its recipe .*; delete it"),
-    ],
-    ids=["cut", "junk", "gone", "foreign"],
-)
-def test_a_damaged_checkpoint_is_said_in_one_line(harm: Callable[[Path], object], message: str, root: Path) -> None:
-    harm(root / teacher().fingerprint() / "student.safetensors")
-    for ask in (lambda: teacher().sampler(0, root.parent), lambda: train(student(), root, quiet)):
-        with pytest.raises(CheckpointError, match=message) as caught:
-            ask()
-        assert "\n" not in str(caught.value)
-        assert caught.value.code == 5
-
-
-def test_a_student_needs_its_teacher(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=f"the teacher {teacher().fingerprint()} is not under .*; train it first"):
-        train(student(), tmp_path, quiet)
-
-
-def test_recipes_that_cannot_be_are_named(root: Path) -> None:
-    with pytest.raises(ValueError, match="`critic` optimiser is None; give it one"):
-        train(replace(student(), critic=None), root, quiet)
-    nets, steps = networks(student(), root)
-    with pytest.raises(ValueError, match="a batch of 2 does not divide among 3 processes"):
-        update(nets, student(), steps, 0, 0, 3)
-
-
-@pytest.mark.parametrize(
-    ("code", "message"), [(errno.ENOSPC, "disk full while writing .*: free space"), (errno.EROFS, "read-only file system")]
-)
-@pytest.mark.usefixtures("often")
-def test_a_full_or_closed_disk_is_said_and_the_same_call_goes_on(
-    code: int, message: str, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(handle: int) -> None:
-        raise OSError(code, os.strerror(code))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fail)
-        with pytest.raises(UserError, match=message):
-            train(student(), root, quiet)
-    assert not any((root / student().fingerprint()).iterdir())
-    assert checkpoint.finished(train(student(), root, quiet))
-
-
-# --- recipes --------------------------------------------------------------------------------------------------------------
-
-
-def test_the_identity_is_all_that_training_depends_on() -> None:
-    base = student()
-    assert base.at(GRID2).fingerprint() == base.fingerprint()
-    assert base.at(GRID2).sampling.grid == GRID2
-    assert replace(base, sampling=Sampling(GRID8, "sde", 3.0)).fingerprint() == base.fingerprint()
-    assert replace(base, teacher=teacher().at(GRID2)).fingerprint() == base.fingerprint()
-    assert base.identity(0) == base.seeded(0).identity(0)
-    changes: tuple[dict[str, object], ...] = (
-        {"steps": 7},
-        {"seed": 1},
-        {"grid": GRID2},
-        {"update": "sde"},
-        {"ema": 0.5},
-        {"objectives": (DMD(), SelfConsistency(0.3))},
-        {"codec": replace(CODEC, channels=7)},
-        {"teacher": teacher(7)},
-        {"critic_updates": 3},
-    )
-    names = [base.fingerprint(), *(replace(base, **change).fingerprint() for change in changes)]  # type: ignore[arg-type]
-    assert len(set(names)) == len(names)
-    assert base.fingerprint(1) == base.seeded(1).fingerprint()
-    assert base.seeded(1).teacher == base.teacher
-
-
-def test_a_small_recipe_is_the_same_but_for_its_length() -> None:
-    assert student().small() == replace(student(), steps=4)
-    assert student(steps=3).small() == student(steps=3)
-
-
-def test_a_recipe_survives_its_file(root: Path) -> None:
-    recipe = student(DMD(guidance=2.0), SelfConsistency(own_grid=GRID2)).seeded(4)
-    assert record.load(json.loads(record.text(recipe))) == recipe
-    folder = train(recipe, root, quiet)
-    assert read(folder / "recipe.json") == recipe
-    assert checkpoint_arm(str(folder)) == recipe
-    assert checkpoint_arm(str(root)) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "is no recipe of this version"),
-        ('{"type": "os:system"}', "may only name classes of salt_bench and salt_train"),
-        ('{"type": "salt_train.recipe:Recipe"}', "missing 8 required"),
-        ('{"type": "salt_train.objectives.dmd:DMD"}', "holds a DMD, not a recipe"),
-        ('{"type": "salt_train.objectives.dmd:DMD", "wait": 1}', "has no field wait"),
-    ],
-)
-def test_a_file_that_is_no_recipe_is_wrong_use(text: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "recipe.json").write_text(text)
-    with pytest.raises(WrongUse, match=message):
-        read(tmp_path / "recipe.json")
-    with pytest.raises(WrongUse, match="No such file"):
-        read(tmp_path / "none.json")
-
-
-def test_evidence_is_the_weights(root: Path) -> None:
-    recipe = student()
-    assert recipe.evidence(0, root.parent) == ""
-    folder = train(recipe, root, quiet)
-    found = recipe.evidence(0, root.parent)
-    assert len(found) == 12
-    path = folder / "student.safetensors"
-    path.write_bytes(path.read_bytes() + b"x")
-    assert recipe.evidence(0, root.parent) != found

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -81,17 +82,25 @@ def test_methods_are_listed_with_their_parameters(salt: Salt) -> None:
     done = salt("list")
     assert done.code == 0
     lines = done.out.splitlines()
-    assert "dmd(points: 'int' = 4, steps: 'int' = 100)" in lines
+    assert "dmd(points: 'int' = 4, steps: 'int' = 60)" in lines
     assert any(line.startswith("sc_dmd(weight: 'float' = 0.2, ") for line in lines)
     assert "    DMD: distribution matching distillation on a fixed grid." in lines
     assert not any(line.startswith("shapes") for line in lines)
+    said = done.out.split("\n\n")
+    (salt_self_forcing,) = [block for block in said if block.startswith("salt_self_forcing")]
+    for line in (
+        "terms    1 DMD + 0.2 SelfConsistency at 8 steps + 0.1 CacheAlignment at 2, 4 steps from update 20",
+        "rollout  chunks of 2 latent frames, sde, 8 4 2 steps with odds 0.4 0.4 0.2, one exit for all chunks",
+        "cache    Full",
+    ):
+        assert line in salt_self_forcing
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("run", "sc_dm"), "no method 'sc_dm'; did you mean 'sc_dmd'?"),
-        (("run", "zzz"), "known: dmd, sc_dmd, teacher"),
+        (("run", "zzz"), "known: causal_forcing, dmd, "),
         (("run", "dmd", "--set", "point=8"), "--set 'point=8': dmd takes points=…, steps=…"),
         (("run", "dmd", "--set", "points"), "--set 'points': dmd takes"),
         (("run", "dmd", "--set", "points=eight"), "dmd refuses --set points=eight: "),
@@ -207,7 +216,17 @@ def test_ctrl_c_is_130_and_the_same_command_goes_on(tmp_path: Path, salt: Salt) 
     folder = write(replace(teacher(5000), batch=8))
     command = [sys.executable, "-c", "from salt_train.cli import main; main()", "run", "recipe.json"]
     pipe, environment = subprocess.PIPE, {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
-    run = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # the children of a background job would ignore it
+    run = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
+        preexec_fn=hears,
+    )
     try:
         wait_for(folder / "resume.pt", run)
         os.killpg(run.pid, signal.SIGINT)

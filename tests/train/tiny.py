@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 
 from salt_bench.rng import Draws
 from salt_bench.worlds.shapes import ShapesWorld
-from salt_train.backbones.base import Backbone, Output
+from salt_train.backbones.base import Backbone, Causal, Output
 from salt_train.backbones.wan import Wan, WanSpec
+from salt_train.caches.base import CachePolicy
 from salt_train.codecs.pca import PCACodec
 from salt_train.flow import even
 from salt_train.objectives.base import Objective, Step
@@ -30,6 +32,11 @@ GRID8, GRID4, GRID2 = (even(n, 5.0) for n in (8, 4, 2))
 
 def quiet(stage: str, fraction: float) -> None:
     """A log that nobody reads."""
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a checkpoint by name."""
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
 
 
 def teacher(steps: int = 6) -> Recipe:
@@ -61,11 +68,16 @@ class Field(Backbone):
         self.std = torch.ones(1, channels, 1, 1, 1)
         self.calls: list[tuple[Tensor, Tensor, Tensor, bool]] = []
 
-    def forward(self, x: Tensor, sigma: Tensor, cond: Tensor, cache: Any = None, tap: int = -1) -> Output:
+    def forward(
+        self, x: Tensor, sigma: Tensor, cond: Tensor, cache: Any = None, tap: int = -1, causal: Causal | None = None
+    ) -> Output:
         self.calls.append((x, sigma, cond, torch.is_grad_enabled()))
         return Output(self.f(x, sigma, cond), None)
 
-    def remember(self, x: Tensor, cond: Tensor, cache: Any) -> Any:
+    def begin(self, cond: Tensor, policy: CachePolicy) -> Any:
+        raise AssertionError("one chunk needs no memory")
+
+    def remember(self, x: Tensor, cond: Tensor, cache: Any, sigma: float = 0.0) -> Any:
         raise AssertionError("one chunk needs no memory")
 
 
@@ -76,10 +88,15 @@ class Mixing(Backbone):
         super().__init__()
         self.matrix = nn.Parameter(matrix.clone())
 
-    def forward(self, x: Tensor, sigma: Tensor, cond: Tensor, cache: Any = None, tap: int = -1) -> Output:
+    def forward(
+        self, x: Tensor, sigma: Tensor, cond: Tensor, cache: Any = None, tap: int = -1, causal: Causal | None = None
+    ) -> Output:
         return Output(mixed(self.matrix, x), None)
 
-    def remember(self, x: Tensor, cond: Tensor, cache: Any) -> Any:
+    def begin(self, cond: Tensor, policy: CachePolicy) -> Any:
+        raise AssertionError("one chunk needs no memory")
+
+    def remember(self, x: Tensor, cond: Tensor, cache: Any, sigma: float = 0.0) -> Any:
         raise AssertionError("one chunk needs no memory")
 
 
@@ -106,19 +123,21 @@ def sources(batch: int, seed: int = 0) -> tuple[Draws, ...]:
     return tuple(Draws(seed)("video", i) for i in range(batch))
 
 
-def step(net: Backbone, *, shape: tuple[int, ...] = (2, 6, 2, 4, 4), seed: int = 0, **changes: Any) -> Step:
+def step(net: Backbone, *, shape: tuple[int, ...] = (2, 6, 2, 4, 4), seed: int = 0, exit: int = 3, **changes: Any) -> Step:
     """One update's worth of material for `net`, without a world: captions are noise, true latents N(0, 1) unless said."""
     names = sources(shape[0], seed)
     noise = torch.stack([torch.from_numpy(d("noise").normal(shape[1:])) for d in names])
     cond = torch.from_numpy(Draws(seed)("cond").normal((shape[0], 3, 5)))
     given: dict[str, Any] = {
+        "index": 0,
         "student": net,
         "teacher": None,
+        "ema": net,
         "cond": cond,
         "null": torch.zeros_like(cond),
         "grid": GRID8,
         "update": "ode",
-        "exit": 3,
+        "exits": (exit,),
         "noise": noise,
         "renoise": Renoise(names),
         "draws": Draws(seed)("student", 0),

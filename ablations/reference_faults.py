@@ -1,0 +1,45 @@
+"""Do the measured faults of public code matter? Each is switched on alone, on the last stage of Causal Forcing."""
+
+from dataclasses import replace
+
+from salt_bench.suites.shapes import benchmark
+from salt_train.flow import even
+from salt_train.methods.causal_forcing import causal_forcing, few_step, rolled
+from salt_train.methods.dmd import dmd
+from salt_train.methods.shapes import GUIDANCE, SHIFT
+from salt_train.methods.teacher import teacher
+from salt_train.objectives.consistency_distillation import ConsistencyDistillation
+from salt_train.objectives.dmd import DMD
+from salt_train.recipe import Recipe
+
+GRIDS = {k: even(k, SHIFT) for k in (2, 4, 8, 16)}
+base = causal_forcing()
+
+
+def past(kind: str) -> Recipe:
+    assert base.chunks is not None
+    return replace(base, chunks=replace(base.chunks, cache=replace(base.chunks.cache, past=kind)))
+
+
+def distilled(**faults: bool) -> Recipe:
+    return rolled(few_step(ConsistencyDistillation(even(16, SHIFT), guidance=GUIDANCE, **faults), steps=150))
+
+
+STUDY = benchmark(
+    "reference_faults",
+    __doc__,
+    arms={
+        "none": base,
+        "leaky cache": past("leaky"),
+        "attached cache": past("attached"),
+        "scores at 8/5 of the shift": replace(base, objectives=(DMD(guidance=GUIDANCE, shift=SHIFT * 8 / 5),)),
+        "average starts over": replace(base, ema_from=20),
+        "bf16 step lengths": distilled(coarse_time=True),
+        "last interval never drawn": distilled(skip_last=True),
+        "sampler drops its last step": replace(dmd(), sampling=replace(dmd().sampling, drop_last=True)),
+        "sampler keeps its last step": dmd(),
+    },
+    baseline="none",
+    teacher=teacher(),
+    grids=GRIDS,
+)

@@ -1,0 +1,1 @@
+"""What a causal network remembers: one policy per file, data alone."""

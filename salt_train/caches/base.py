@@ -1,0 +1,124 @@
+"""Cache policies as data, and the cache as a value."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+PASTS = ("detached", "attached", "leaky")
+
+
+@dataclass(frozen=True)
+class CachePolicy(ABC):
+    """Which past frames a chunk attends to, and where it places them. Frames are latent frames, counted from the video's first.
+
+    `past` says what gradient the past carries in training. "detached": none, a chunk's loss stops at its own frames.
+    "attached": all of it, through the clean pass that wrote the cache. "leaky": the values of the clean pass with the gradient
+    of the noisy exit pass, which is what public Self Forcing code does (a measured fault, kept for ablations).
+    `context_noise` is the noise level at which a finished chunk is written."""
+
+    past: str = "detached"
+    context_noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.past not in PASTS:
+            raise ValueError(f"the past is one of {', '.join(PASTS)}, got {self.past!r}")
+        if not 0 <= self.context_noise < 1:
+            raise ValueError(f"context noise is a noise level in [0, 1), got {self.context_noise}")
+
+    @abstractmethod
+    def kept(self, seen: int, new: int) -> tuple[int, ...]:
+        """The frames below `seen` that a chunk of `new` frames starting there attends to, ascending. Whatever a chunk reads is
+        among what a single frame in its place would read."""
+
+    def stored(self, seen: int) -> tuple[int, ...]:
+        """The frames below `seen` that are worth keeping, for chunks of any size."""
+        return self.kept(seen, 1)
+
+    def stays(self, frames: Sequence[int]) -> tuple[int, ...]:
+        """Which of a cache's `frames` stay as they are at a prompt switch; the others are replayed under the new caption."""
+        return ()
+
+    moving: ClassVar[bool] = False
+    """Whether a frame's place depends on who looks at it: keys are then stored without a place in time."""
+
+    def places(self, past: Sequence[int], seen: int, new: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Positions in time, for the rotary embedding, of the past frames `past` and of the chunk's own frames."""
+        return tuple(past), tuple(range(seen, seen + new))
+
+
+@dataclass(frozen=True, eq=False)
+class KVCache:
+    """Keys and values of the frames that a policy keeps. Reading never changes it; whoever remembers makes a new one.
+
+    `keys` and `values` hold one (B, frames·tokens, D) per block, keys normed and turned to their place (in space only where
+    the policy's places move). `text` holds one pair (B, L, D) per block, the caption's, computed once per prompt and read
+    without gradient only."""
+
+    policy: CachePolicy
+    seen: int
+    frames: tuple[int, ...]
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+    text: tuple[tuple[Tensor, Tensor], ...]
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the frames' keys and values, the caption's not included."""
+        return sum(t.numel() * t.element_size() for t in (*self.keys, *self.values))
+
+    def detached(self) -> KVCache:
+        """The same cache without history."""
+        return replace(self, keys=tuple(k.detach() for k in self.keys), values=tuple(v.detach() for v in self.values))
+
+    def only(self, frames: Sequence[int]) -> KVCache:
+        """The cache of these frames, as far as it has them: after a prompt switch it begins in the middle of a video."""
+        kept = tuple(f for f in frames if f in self.frames)
+        if kept == self.frames:
+            return self
+        at = [self.frames.index(f) for f in kept]
+        keys, values = (tuple(picked(t, at, len(self.frames)) for t in part) for part in (self.keys, self.values))
+        return replace(self, frames=kept, keys=keys, values=values)
+
+    def extended(self, written: Sequence[tuple[Tensor, Tensor]], new: int) -> KVCache:
+        """The cache after `new` more frames, whose keys and values are `written`, one pair per block; the policy forgets."""
+        keys = tuple(torch.cat([old, k], 1) for old, (k, _) in zip(self.keys, written, strict=True))
+        values = tuple(torch.cat([old, v], 1) for old, (_, v) in zip(self.values, written, strict=True))
+        seen = self.seen + new
+        frames = (*self.frames, *range(self.seen, seen))
+        return replace(self, seen=seen, frames=frames, keys=keys, values=values).only(self.policy.stored(seen))
+
+    def with_gradient_of(self, written: Sequence[tuple[Tensor, Tensor]], first: int) -> KVCache:
+        """The same values; those of the frames from `first` on carry the gradient of `written`, another pass over them."""
+        at = [i for i, frame in enumerate(self.frames) if frame >= first]
+        new = [frame - first for frame in self.frames if frame >= first]
+        total = self.seen - first
+
+        def joined(old: Tensor, other: Tensor) -> Tensor:
+            old, other = old.unflatten(1, (len(self.frames), -1)), picked(other, new, total).unflatten(1, (len(new), -1))
+            return torch.cat([old[:, : at[0]], old[:, at] + other - other.detach()], 1).flatten(1, 2)
+
+        keys = tuple(joined(old, k) for old, (k, _) in zip(self.keys, written, strict=True))
+        values = tuple(joined(old, v) for old, (_, v) in zip(self.values, written, strict=True))
+        return replace(self, keys=keys, values=values)
+
+
+def picked(tokens: Tensor, at: Sequence[int], frames: int) -> Tensor:
+    """The tokens (B, len(at)·n, D) of the frames at positions `at` of tokens (B, frames·n, D)."""
+    if list(at) == list(range(frames)):
+        return tokens
+    by_frame = tokens.unflatten(1, (frames, -1)) if frames else tokens[:, None]
+    if at and list(at) == list(range(at[0], at[-1] + 1)):
+        return by_frame[:, at[0] : at[-1] + 1].flatten(1, 2)  # a view where memory allows
+    return by_frame[:, list(at)].flatten(1, 2)
+
+
+def frame_bytes(layers: int, tokens: int, width: int, size: int) -> int:
+    """Bytes that one latent frame takes in a cache: keys and values of `tokens` tokens of `width` numbers of `size` bytes in
+    each of `layers` blocks (Wan 2.1 1.3B at 480p in bf16: 30, 1560, 1536, 2 → 287 539 200)."""
+    return 2 * layers * tokens * width * size

@@ -1,0 +1,63 @@
+"""A recipe in a few words, for people who look for a method."""
+
+from __future__ import annotations
+
+from salt_train.caches.base import CachePolicy
+from salt_train.objectives.base import Objective
+from salt_train.objectives.gate import Gate
+from salt_train.recipe import Recipe
+
+
+def describe(recipe: Recipe) -> dict[str, str]:
+    """What → how: the terms of the loss, the rollout, the cache, where the student starts, how it is sampled."""
+    said = {"terms": " + ".join(_term(term) for term in recipe.objectives), "rollout": _rollout(recipe)}
+    if recipe.chunks:
+        said["cache"] = _cache(recipe.chunks.cache)
+    said["start"] = _start(recipe)
+    said["sampled"] = f"{len(recipe.sampling.grid)} {recipe.sampling.update} steps, guidance {recipe.sampling.guidance:g}"
+    return said
+
+
+def _term(term: Objective) -> str:
+    if not isinstance(term, Gate):
+        return f"{term.weight:g} {type(term).__name__}"
+    at = f" at {', '.join(map(str, term.points))} steps" if term.points else ""
+    return _term(term.term) + at + (f" from update {term.start}" if term.start else "")
+
+
+def _rollout(recipe: Recipe) -> str:
+    chunks, parts = recipe.chunks, []
+    if chunks:
+        first = f", the first of {chunks.first}" if chunks.first is not None else ""
+        parts.append(f"chunks of {chunks.size} latent frames{first}")
+    if not recipe.grid and not recipe.mixed:
+        return ", ".join([*parts, "none: true videos"])
+    parts.append(recipe.update)
+    if recipe.mixed:
+        counts, odds = (" ".join(f"{x:g}" for x in part) for part in zip(*((len(g), p) for g, p in recipe.mixed), strict=True))
+        parts.append(f"{counts} steps with odds {odds}")
+    else:
+        parts.append(f"{len(recipe.grid)} steps")
+    if chunks:
+        parts.append("an exit per chunk" if chunks.own_exits else "one exit for all chunks")
+    if recipe.stream:
+        parts.append(f"{recipe.stream.new} new frames per update up to {recipe.stream.longest}")
+    return ", ".join(parts)
+
+
+def _cache(policy: CachePolicy) -> str:
+    """The policy and what differs from its defaults."""
+    fields = {name: value for name, value in vars(policy).items() if value != vars(type(policy)()).get(name)}
+    return type(policy).__name__ + (f" ({', '.join(f'{n} {v}' for n, v in fields.items())})" if fields else "")
+
+
+def _start(recipe: Recipe) -> str:
+    before = recipe.init or recipe.teacher
+    if before is None:
+        return "random weights"
+    terms = " + ".join(type(term.term if isinstance(term, Gate) else term).__name__ for term in before.objectives)
+    return (
+        f"{terms} ({before.steps} updates) ← {_start(before)}"
+        if before.init or before.teacher
+        else f"{terms} ({before.steps} updates)"
+    )

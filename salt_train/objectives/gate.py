@@ -1,0 +1,36 @@
+"""A term that speaks only at some updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from salt_train.backbones.base import Backbone
+from salt_train.objectives.base import Objective, Step
+
+
+@dataclass(frozen=True)
+class Gate(Objective):
+    """`term` on rollouts of `points` steps (empty: of any number) from update `start` on: the 1[K = 8] of self-consistency, the
+    late start of alignment (Salt, "Total, autoregressive"). A critic inside learns at every update."""
+
+    term: Objective
+    points: tuple[int, ...] = ()
+    start: int = 0
+
+    @property
+    def weight(self) -> float:  # type: ignore[override]
+        return self.term.weight
+
+    def loss(self, step: Step, critic: nn.Module | None) -> Tensor | None:
+        if step.index < self.start or (self.points and len(step.grid) not in self.points):
+            return None
+        return self.term.loss(step, critic)
+
+    def critic(self, teacher: Callable[[], Backbone]) -> Backbone | None:
+        return self.term.critic(teacher)
+
+    def critic_loss(self, step: Step, critic: nn.Module) -> Tensor:
+        return self.term.critic_loss(step, critic)

@@ -1,0 +1,37 @@
+"""Folders of checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import quiet, teacher
+
+from salt_bench import files
+from salt_train import train as training
+from salt_train.train import train
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resume file at every second update."""
+    monkeypatch.setattr(training, "SAVE_EVERY", 2)
+
+
+@pytest.fixture(scope="session")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of checkpoints that holds the teacher."""
+    root = tmp_path_factory.mktemp("taught")
+    train(teacher(), root, quiet)
+    return root
+
+
+@pytest.fixture
+def root(taught: Path, tmp_path: Path) -> Path:
+    """An own folder of checkpoints with the teacher in it."""
+    found, name = tmp_path / "checkpoints", teacher().fingerprint()
+    for path in (taught / name).iterdir():
+        files.write_bytes(found / name / path.name, path.read_bytes())
+    for path in taught.glob("codec-*"):
+        files.write_bytes(found / path.name, path.read_bytes())
+    return found
