@@ -1,0 +1,97 @@
+"""What a VBench dimension is: passes over a video's frames, each made once however many dimensions read it, then arithmetic.
+
+A pass streams: it takes the frames that it asked for in order, block by block, and may say that it has seen enough. What it
+leaves behind is a few small arrays, which are kept by the video's and the weights' digests; a dimension turns them into one
+number with nothing but arithmetic and the prompt.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Video:
+    """What is known of a video before its frames are seen. `frames` counts them (after decoding, not as the container says),
+    `fps` is the stream's average rate; `text` is the prompt and `index` the sample number in its file name; `auxiliary` is the
+    prompt's `auxiliary_info` in the suite."""
+
+    path: Path
+    frames: int
+    height: int
+    width: int
+    fps: float
+    text: str = ""
+    index: int = 0
+    auxiliary: Mapping[str, Any] = field(default_factory=dict)
+
+
+Found = Mapping[str, np.ndarray]
+"""What a pass leaves behind: small arrays by name."""
+
+
+class Running(ABC):
+    """A pass in the middle of one video."""
+
+    @abstractmethod
+    def take(self, frames: np.ndarray) -> bool:
+        """The next frames, uint8 RGB (t, H, W, 3); False once the result can no longer change (an exact early exit)."""
+
+    @abstractmethod
+    def result(self) -> Found:
+        """What was found; called once, after the last frame or the early exit."""
+
+
+class Pass(ABC):
+    """One way to look at a video's frames, with a network or without. Made once per process and used for many videos."""
+
+    name: ClassVar[str]
+    weights: ClassVar[tuple[str, ...]] = ()
+    """The names of its weight files, see `weights.py`."""
+    size: ClassVar[tuple[int, int] | None] = None
+    """(height, width) that the decoder's own bilinear scaler brings frames to (Tag2Text wants that), None for frames as they are."""
+
+    def chosen(self, video: Video) -> Sequence[int] | None:
+        """Which frames it wants, ascending, repeats allowed; None for all."""
+        return None
+
+    @abstractmethod
+    def start(self, video: Video) -> Running: ...
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A dimension's word on one video: `value` as the official per-video result (None: left out, `note` says why), the `weight`
+    with which it counts in the dataset's mean, and `extra`, what the official result file carries beside it."""
+
+    value: float | None
+    weight: float = 1.0
+    note: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Dimension(ABC):
+    """One of VBench's dimensions: arithmetic on what its passes found."""
+
+    name: ClassVar[str]
+    """The official name, e.g. "subject_consistency"."""
+    passes: ClassVar[tuple[type[Pass], ...]]
+    scale: ClassVar[float] = 1.0
+    """The dataset score is `scale` times the weighted mean of the videos' values (imaging_quality's is /100)."""
+
+    @abstractmethod
+    def __call__(self, video: Video, found: Mapping[type[Pass], Found]) -> Judged: ...
+
+
+def middle(frames: int, count: int) -> tuple[int, ...]:
+    """`count` frames from the middles of as many equal stretches; a short video repeats its last one (VBench's "middle-N")."""
+    pieces = min(count, frames)
+    edges = np.linspace(0, frames, pieces + 1).astype(int)
+    chosen = [int(a + b - 1) // 2 for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return (*chosen, *chosen[-1:] * (count - pieces))

@@ -1,0 +1,1 @@
+"""The networks behind the dimensions, each loaded from its official weight file, unchanged."""
