@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -55,7 +56,7 @@ class Pass(ABC):
     weights: ClassVar[tuple[str, ...]] = ()
     """The names of its weight files, see `weights.py`."""
     size: ClassVar[tuple[int, int] | None] = None
-    """(height, width) that the decoder's own bilinear scaler brings frames to (Tag2Text wants that), None for frames as they are."""
+    """(height, width) that the decoder's own bilinear scaler brings frames to; None for frames as they are."""
 
     def chosen(self, video: Video) -> Sequence[int] | None:
         """Which frames it wants, ascending, repeats allowed; None for all."""
@@ -93,5 +94,5 @@ def middle(frames: int, count: int) -> tuple[int, ...]:
     """`count` frames from the middles of as many equal stretches; a short video repeats its last one (VBench's "middle-N")."""
     pieces = min(count, frames)
     edges = np.linspace(0, frames, pieces + 1).astype(int)
-    chosen = [int(a + b - 1) // 2 for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    chosen = [int(a + b - 1) // 2 for a, b in pairwise(edges)]
     return (*chosen, *chosen[-1:] * (count - pieces))
