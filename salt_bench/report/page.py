@@ -119,6 +119,7 @@ def _sections(source: Source, drawn: Mapping[str, Any]) -> tuple[Section, ...]:
         ("Semigroup defect by interval", (tables.defect(source),), ("defect",)),
         ("Cross-step consistency", (tables.cross_step(source),), ("cross-step",)),
         ("Quality against steps", (tables.steps(source),), ("steps",)),
+        ("Quality beside speed", (tables.speed(source),), ()),
         ("Accuracy per attribute", (tables.attributes(source),), ()),
         ("Other judges", (tables.others(source),), ()),
         ("Could not be judged", (tables.missing(source),), ()),

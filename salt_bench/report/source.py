@@ -25,11 +25,21 @@ HEADLINE = (
     ("sharpness", "score"),
     ("semigroup_defect", "defect"),
     ("cross_step", "latent mean"),
+    ("drift", "end"),
+    ("drift", "slope"),
+    ("drift", "sharp_slope"),
+    ("chunk_jumps", "jump"),
+    ("prompt_switch", "latency"),
+    ("prompt_switch", "switched"),
 )
-"""The main columns, in reading order: is it right, is it like the world, is it sharp, and does it agree with itself."""
+"""The main columns, in reading order: is it right, is it like the world, is it sharp, does it agree with itself, does it stay
+so for long, and does it follow a new caption."""
 
 AGREEMENT = ("semigroup_defect", "cross_step")
 """Judges of how well a model agrees with itself, which a collapsed model does too."""
+
+SPEED = "throughput"
+"""The probe with a table of its own, since a clock is no judge."""
 
 _SWEEP = re.compile(r"(?P<head>.*?[=\s])(?P<number>\d*\.?\d+)(?P<tail>\s.*)?")
 
@@ -163,7 +173,7 @@ class Source:
     def others(self) -> tuple[Metric, ...]:
         """One metric of every judge that has no main column: its "score", else the part named like it, else its first."""
         parts = self.manifest["outputs"]
-        judges = sorted(set(parts) - {judge for judge, _ in HEADLINE})
+        judges = sorted(set(parts) - {judge for judge, _ in HEADLINE} - {SPEED})
         return tuple(self.metric(j, next((p for p in ("score", j) if p in parts[j]), next(iter(parts[j])))) for j in judges)
 
     @cached_property

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from salt_bench.report import published
-from salt_bench.report.source import AGREEMENT, Metric, Source
+from salt_bench.report.source import AGREEMENT, SPEED, Metric, Source
 from salt_bench.stats.verdicts import holm
 from salt_bench.types import Effect
 
@@ -143,8 +143,9 @@ def _by_arm(source: Source, id: str, title: str, caption: str, metrics: Sequence
 
 
 def others(source: Source) -> Table | None:
-    """The judges that have no main column, at the main setting."""
-    return _by_arm(source, "others", "Other judges", "", source.others, source.setting)
+    """The judges that have no main column, at the main setting, as far as they said anything there."""
+    said = [m for m in source.others if any(source.has(a, source.setting, m) for a in source.arms)]
+    return _by_arm(source, "others", "Other judges", "", said, source.setting)
 
 
 def attributes(source: Source) -> Table | None:
@@ -163,6 +164,28 @@ def steps(source: Source) -> Table | None:
     columns = ("Arm", *(f"{m.title}{m.arrow}, {s}" for m in quality for s in source.settings))
     rows = tuple((_word(a), *(_marked(source, a, s, m) for m in quality for s in source.settings)) for a in source.arms)
     return Table("steps", "Quality against steps", f"{source.world}Paper form A5. {_rests(source, quality)}.", columns, rows)
+
+
+def speed(source: Source) -> Table | None:
+    """Quality beside frames per second, setting by setting, where a study was timed."""
+    timed = {p: source.metric(SPEED, p) for j, p in source.outputs if j == SPEED}
+    if not timed:
+        return None
+    quality = [m for m in source.main if m.judge in ("shapes", "frechet")]
+    asked = [(s, m) for s, grid in source.study["settings"].items() for m in (*quality, *_timed(timed, len(grid)))]
+    columns = ("Arm", *(m.title + m.arrow + ("" if m.judge == SPEED else f", {s}") for s, m in asked))
+    rows = tuple(
+        (_word(a), *(measured(source, a, source.setting if m.judge == SPEED else s, m) for s, m in asked)) for a in source.arms
+    )
+    caption = (
+        "Batch 1, one process, one thread, on the machine that the manifest names; frames per second of finished video. Its "
+        "interval is that of these clips on this machine. "
+    )
+    return Table("speed", "Quality beside speed", f"{source.world}{caption}{_rests(source, quality)}.", columns, rows)
+
+
+def _timed(timed: Mapping[str, Metric], steps: int) -> list[Metric]:
+    return [metric for part, metric in timed.items() if part.endswith(f" {steps}")]
 
 
 def _marked(source: Source, arm: str, setting: str, metric: Metric) -> Cell:
