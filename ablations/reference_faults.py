@@ -11,6 +11,7 @@ from salt_train.methods.teacher import teacher
 from salt_train.objectives.consistency_distillation import ConsistencyDistillation
 from salt_train.objectives.dmd import DMD
 from salt_train.recipe import Recipe
+from salt_train.setups import setup
 
 GRIDS = {k: even(k, SHIFT) for k in (2, 4, 8, 16)}
 base = causal_forcing()
@@ -22,7 +23,7 @@ def past(kind: str) -> Recipe:
 
 
 def distilled(**faults: bool) -> Recipe:
-    return rolled(few_step(ConsistencyDistillation(even(16, SHIFT), guidance=GUIDANCE, **faults), steps=150))
+    return rolled(few_step(ConsistencyDistillation(even(16, SHIFT), guidance=GUIDANCE, **faults), "cd", setup("shapes")))
 
 
 STUDY = benchmark(

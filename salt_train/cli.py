@@ -73,15 +73,20 @@ def resume(folder: Annotated[Path, typer.Argument(help="The folder of a stopped 
 
 
 @app.command("list")
-def list_() -> None:
+def list_(setup: Annotated[str, typer.Option(help="shapes, the embedded world, or wan21, Wan 2.1.")] = "shapes") -> None:
     """Show the methods: their parameters, and what they are at their defaults: terms, rollout, cache, start, source."""
+    from salt_train import setups
     from salt_train.describe import describe
     from salt_train.methods import methods
 
+    setups.setup(setup)
     for name, function in methods().items():
+        here = {"setup": setup} if "setup" in inspect.signature(function).parameters else {}
+        headline, source = (inspect.getdoc(sys.modules[f"{methods.__module__}.{name}"]) or "").split("\n\nSource: ")
         print(f"{name}{inspect.signature(function)}".split(" ->")[0])
-        print(f"    {(inspect.getdoc(sys.modules[function.__module__]) or '').splitlines()[0]}")
-        print("".join(f"    {what:<8} {said}\n" for what, said in describe(function()).items()))
+        print(f"    {headline}")
+        said = describe(function(**here)) | {"source": source.rstrip(".")}
+        print("".join(f"    {what:<8} {how}\n" for what, how in said.items()))
 
 
 @app.command()

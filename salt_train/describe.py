@@ -13,6 +13,7 @@ def describe(recipe: Recipe) -> dict[str, str]:
     said = {"terms": " + ".join(_term(term) for term in recipe.objectives), "rollout": _rollout(recipe)}
     if recipe.chunks:
         said["cache"] = _cache(recipe.chunks.cache)
+        said["memory"] = f"{recipe.backbone.frame_bytes(recipe.codec.shape()):,} bytes per video and latent frame (float32)"
     said["start"] = _start(recipe)
     said["sampled"] = f"{len(recipe.sampling.grid)} {recipe.sampling.update} steps, guidance {recipe.sampling.guidance:g}"
     return said
@@ -46,8 +47,9 @@ def _rollout(recipe: Recipe) -> str:
 
 
 def _cache(policy: CachePolicy) -> str:
-    """The policy and what differs from its defaults."""
-    fields = {name: value for name, value in vars(policy).items() if value != vars(type(policy)()).get(name)}
+    """The policy, its window and sinks, and what else differs from the defaults."""
+    usual = vars(type(policy)())
+    fields = {name: value for name, value in vars(policy).items() if name in ("window", "sink") or value != usual[name]}
     return type(policy).__name__ + (f" ({', '.join(f'{n} {v}' for n, v in fields.items())})" if fields else "")
 
 
@@ -55,6 +57,8 @@ def _start(recipe: Recipe) -> str:
     before = recipe.init or recipe.teacher
     if before is None:
         return "random weights"
+    if before.weights:
+        return before.weights
     terms = " + ".join(type(term.term if isinstance(term, Gate) else term).__name__ for term in before.objectives)
     return (
         f"{terms} ({before.steps} updates) ← {_start(before)}"

@@ -22,9 +22,9 @@ def train(recipe: Recipe, runs: Path, processes: int) -> None:
     import torch
 
     torch.set_num_threads(1)  # the teacher too: sums depend on how they are cut among threads
-    for name, stage in (("teacher", recipe.teacher), ("initialisation", recipe.init)):
-        if stage and not checkpoint.find(stage.fingerprint(), checkpoints(runs)):
-            with bar(name) as log:
+    for stage in recipe.before:
+        if not (stage.weights or checkpoint.find(stage.fingerprint(), checkpoints(runs))):
+            with bar("before") as log:
                 stage.prepare(stage.seed, runs, log)
     if processes == 1:
         _here(recipe, runs)

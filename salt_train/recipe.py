@@ -9,15 +9,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from salt_bench import record
 from salt_bench.errors import WrongUse
 from salt_bench.types import Log, Sampler
 from salt_bench.worlds.base import World
-from salt_train import checkpoint
+from salt_train import checkpoint, published
 from salt_train.backbones.wan import WanSpec
 from salt_train.caches.base import CachePolicy
 from salt_train.codecs.pca import PCACodec
+from salt_train.codecs.umt5 import UMT5
+from salt_train.codecs.wan_vae import WanVAE
 from salt_train.objectives.base import Objective
+from salt_train.prompt_file import PromptFile
 from salt_train.rollout import Chunks
 
 
@@ -77,10 +82,13 @@ class Recipe:
     probability, every update draws its own grid. `chunks` makes the student causal. A training video has the codec's number of
     latent frames, or a number drawn between both ends of `frames`; of a longer one the last frames are scored. `stream` goes
     on with one long video from update to update. `ema_from` starts the average over at that update, which public code does
-    (a measured fault, kept for ablations)."""
+    (a measured fault, kept for ablations).
 
-    world: World
-    codec: PCACodec
+    Captions are read by the world's own slots or by the encoder `text`. Critics start from the teacher's weights or from those
+    of `critic_init`. With `weights`, a folder or a hub's name, nothing is trained: the network is a published one."""
+
+    world: World | PromptFile
+    codec: PCACodec | WanVAE
     backbone: WanSpec
     objectives: tuple[Objective, ...]
     sampling: Sampling
@@ -100,6 +108,9 @@ class Recipe:
     frames: tuple[int, int] | None = record.added(None)
     stream: Stream | None = record.added(None)
     ema_from: int = record.added(0)
+    text: UMT5 | None = record.added(None)
+    critic_init: Recipe | None = record.added(None)
+    weights: str = record.added("")
 
     def __post_init__(self) -> None:
         if self.chunks and not self.sampling.chunks:
@@ -124,8 +135,13 @@ class Recipe:
         """Two updates at most, and so for every stage before; the teacher that ships with the package stays what it is."""
         if checkpoint.shipped(self.fingerprint()):
             return self
-        teacher, init = (stage and stage.small() for stage in (self.teacher, self.init))
-        return replace(self, steps=min(self.steps, 2), teacher=teacher, init=init)
+        teacher, init, critic_init = (stage and stage.small() for stage in (self.teacher, self.init, self.critic_init))
+        return replace(self, steps=min(self.steps, 2), teacher=teacher, init=init, critic_init=critic_init)
+
+    @property
+    def before(self) -> tuple[Recipe, ...]:
+        """The recipes whose weights this one needs."""
+        return tuple(stage for stage in (self.teacher, self.init, self.critic_init) if stage)
 
     def seeded(self, seed: int) -> Recipe:
         """This recipe with another training seed; the teacher keeps its own."""
@@ -144,11 +160,10 @@ class Recipe:
 
     def prepare(self, seed: int, workdir: Path, log: Log) -> bool:
         """Trains what is not there yet: the teachers first, then this. True if anything was trained."""
-        if checkpoint.find(self.fingerprint(seed), checkpoints(workdir)):
+        if self.weights or checkpoint.find(self.fingerprint(seed), checkpoints(workdir)):
             return False
-        for stage in (self.teacher, self.init):
-            if stage:
-                stage.prepare(stage.seed, workdir, log)
+        for stage in self.before:
+            stage.prepare(stage.seed, workdir, log)
         from salt_train.train import train
 
         train(self.seeded(seed), checkpoints(workdir), log)
@@ -160,8 +175,23 @@ class Recipe:
         return FlowSampler.load(self.seeded(seed), checkpoints(workdir))
 
     def evidence(self, seed: int, workdir: Path) -> str:
+        if self.weights:
+            return published.digest(self.weights)
         folder = checkpoint.find(self.fingerprint(seed), checkpoints(workdir))
         return checkpoint.digest(folder) if folder else ""
+
+
+def fill(net: nn.Module, recipe: Recipe, root: Path) -> None:
+    """Gives `net` the weights of `recipe`: published ones, or its finished checkpoint under `root` or in the package.
+
+    Raises UserError where they are missing, damaged or of another shape."""
+    if recipe.weights:
+        published.fill(net, recipe.weights)
+        return
+    folder = checkpoint.find(recipe.fingerprint(), root)
+    if folder is None:
+        raise checkpoint.CheckpointError(f"no checkpoint {recipe.fingerprint()} under {root}; train it first")
+    checkpoint.fill(net, folder)
 
 
 def checkpoints(workdir: Path) -> Path:

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from salt_bench.rng import Draws
 from salt_bench.types import ArrayClip, Clip, Prompt, State
-from salt_train import checkpoint, codecs
+from salt_train import codecs
 from salt_train.backbones.base import Backbone, frozen
 from salt_train.codecs.captions import Captions
-from salt_train.codecs.pca import PCAWeights
+from salt_train.codecs.umt5 import UMT5Captions
 from salt_train.flow import move
-from salt_train.recipe import Recipe, Sampling
+from salt_train.recipe import Recipe, Sampling, fill
 from salt_train.rollout import Context, Mover, Renoise, walk
 
 BATCH = 64
@@ -31,8 +31,8 @@ class FlowSampler:
     level on a few pixels."""
 
     net: Backbone
-    codec: PCAWeights
-    captions: Captions
+    codec: codecs.Fitted
+    captions: Captions | UMT5Captions
     sampling: Sampling
 
     @cached_property
@@ -44,12 +44,9 @@ class FlowSampler:
         """The finished checkpoint of `recipe` under `root` or in the package.
 
         Raises CheckpointError where it is missing, damaged or of another shape."""
-        folder = checkpoint.find(recipe.fingerprint(), root)
-        if folder is None:
-            raise checkpoint.CheckpointError(f"no checkpoint {recipe.fingerprint()} under {root}; train it first")
-        codec, captions = codecs.fitted(recipe.codec, root), Captions(recipe.world)
+        codec, captions = codecs.fitted(recipe.codec, root), codecs.captions(recipe.world, recipe.text)
         net = recipe.backbone.build(recipe.codec.shape(), captions.words, codec.std)
-        checkpoint.fill(net, folder)
+        fill(net, recipe, root)
         return cls(frozen(net), codec, captions, recipe.sampling)
 
     @property
@@ -66,7 +63,7 @@ class FlowSampler:
             batch = prompts[first : first + BATCH]
             *_, final = self.path(batch, seed)
             for prompt, pixels in zip(batch, self.decode(final), strict=True):
-                yield ArrayClip(prompt, seed, pixels, self.codec.codec.world.fps, self.nfe, self._chunk())
+                yield ArrayClip(prompt, seed, pixels, self.codec.codec.fps, self.nfe, self._chunk())
 
     def path(self, prompts: Sequence[Prompt], seed: int) -> Iterator[State]:
         """The states at every point of the grid, for a causal model chunk by chunk, then the whole video at σ = 0."""
@@ -95,7 +92,7 @@ class FlowSampler:
                 f"{sorted(s[1:] for s in starts)}" + ("" if self.sampling.chunks else " for a sampler without chunks")
             )
         before, after = (self.captions([p for _, p in column]) for column in zip(*parts, strict=True))
-        return before, (-(-parts[0][1][0] // self.codec.codec.time), after)
+        return before, (self.codec.codec.latent_from(parts[0][1][0]), after)
 
     def _chunk(self) -> int:
         """Frames of video per chunk, 0 where it is made at once."""

@@ -7,7 +7,6 @@ import itertools
 import json
 import math
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,8 @@ from salt_bench.rng import Draws
 from salt_bench.types import Log, Prompt
 from salt_train import checkpoint, codecs
 from salt_train.backbones.base import Backbone, copy_weights, frozen
-from salt_train.codecs.captions import Captions
 from salt_train.objectives.base import Objective, Step
-from salt_train.recipe import Optimiser, Recipe
+from salt_train.recipe import Optimiser, Recipe, fill
 from salt_train.rollout import Chunks, Renoise
 from salt_train.streaming import LongVideo, switch_at
 
@@ -91,9 +89,9 @@ def train(recipe: Recipe, root: Path, log: Log) -> Path:
 
 
 def build(recipe: Recipe, root: Path) -> Networks:
-    """Networks as they stand before the first update: a student starts from its teacher, a teacher from named draws."""
+    """Networks as they stand before the first update: a student starts from another's weights, a teacher from named draws."""
     codec = codecs.fitted(recipe.codec, root)
-    words = Captions(recipe.world).words
+    words = codecs.captions(recipe.world, recipe.text).words
 
     def fresh(spec: Any, seed: int) -> Backbone:
         with torch.random.fork_rng(devices=[]):
@@ -101,11 +99,8 @@ def build(recipe: Recipe, root: Path) -> Networks:
             return spec.build(recipe.codec.shape(), words, codec.std)
 
     def trained(stage: Recipe) -> Backbone:
-        found = checkpoint.find(stage.fingerprint(), root)
-        if not found:
-            raise checkpoint.CheckpointError(f"the checkpoint {stage.fingerprint()} is not under {root}; train it first")
         net = fresh(stage.backbone, 0)
-        checkpoint.fill(net, found)
+        fill(net, stage, root)
         return net
 
     teacher = frozen(trained(recipe.teacher)) if recipe.teacher else None
@@ -113,9 +108,14 @@ def build(recipe: Recipe, root: Path) -> Networks:
     start = recipe.init or recipe.teacher
     if start and recipe.backbone.takes(start.backbone):
         copy_weights(trained(start) if recipe.init or teacher is None else teacher, student)
+
+    def scorer() -> Backbone:
+        assert teacher is not None
+        return trained(recipe.critic_init) if recipe.critic_init else copy.deepcopy(teacher)
+
     critics = {}
     for i, objective in enumerate(recipe.objectives):
-        critic = objective.critic(partial(copy.deepcopy, teacher)) if teacher is not None else None
+        critic = objective.critic(scorer) if teacher is not None else None
         if critic is not None:
             critics[i] = critic.requires_grad_(True)
     if critics and recipe.critic is None:
@@ -130,7 +130,7 @@ class Steps:
 
     def __init__(self, recipe: Recipe, root: Path) -> None:
         self.recipe = recipe
-        self.captions = Captions(recipe.world)
+        self.captions = codecs.captions(recipe.world, recipe.text)
         self.codec = codecs.fitted(recipe.codec, root)
 
     @property

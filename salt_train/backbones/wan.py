@@ -20,7 +20,7 @@ from torch import Tensor
 from salt_bench import record
 from salt_train.backbones.attention import Chunked, FastAttention, Recall, Rope, Sight, caption
 from salt_train.backbones.base import Backbone, Causal, Output
-from salt_train.caches.base import CachePolicy, KVCache
+from salt_train.caches.base import CachePolicy, KVCache, frame_bytes
 from salt_train.flow import wide
 
 
@@ -41,6 +41,14 @@ class WanSpec:
 
     def build(self, latent: tuple[int, int, int, int], words: int, std: Tensor) -> Backbone:
         return Wan(self, latent, words, std)
+
+    def tokens(self, latent: tuple[int, ...]) -> int:
+        """Tokens of one latent frame, for latents (C, F, H, W)."""
+        return math.prod(n // p for n, p in zip(latent[2:], self.patch[1:], strict=True))
+
+    def frame_bytes(self, latent: tuple[int, ...], size: int = 4) -> int:
+        """What a cache holds of one latent frame of one video, in numbers of `size` bytes."""
+        return frame_bytes(self.layers, self.tokens(latent), self.width, size)
 
     def takes(self, other: Any) -> bool:
         return isinstance(other, WanSpec) and replace(other, timeless=self.timeless) == self
@@ -106,7 +114,9 @@ class Wan(Backbone):
     def remember(self, x: Tensor, cond: Tensor, cache: KVCache, sigma: float = 0.0) -> KVCache:
         level = torch.full((len(x),), sigma, dtype=torch.float32, device=x.device)
         written = self._run(x, level, cond, Recall(cache, x.shape[2]), cache.seen, -1).written
-        return cache.extended(written, x.shape[2])
+        after = cache.extended(written, x.shape[2])
+        assert after.bytes == len(x) * len(after.frames) * self.spec.frame_bytes(x.shape[1:], x.element_size())
+        return after
 
     def _whole(self, x: Tensor, sigma: Tensor, cond: Tensor, causal: Causal, tap: int) -> Output:
         """All chunks in one pass; under teacher forcing the clean video goes in front and its outputs are dropped."""
@@ -127,8 +137,7 @@ class Wan(Backbone):
         a, b, scale = precondition(sigma, self.std) if self.spec.precondition else (0.0, 1.0, 1.0)
         tokens: list[Tensor] = []
         hook = self.net.blocks[tap].register_forward_hook(lambda _m, _i, out: tokens.append(out)) if tap >= 0 else None
-        tokens_per_frame = math.prod(n // p for n, p in zip(x.shape[3:], self.spec.patch[1:], strict=True))
-        time = sigma * 1000 if sigma.ndim == 1 else (sigma * 1000).repeat_interleave(tokens_per_frame, 1)
+        time = sigma * 1000 if sigma.ndim == 1 else (sigma * 1000).repeat_interleave(self.spec.tokens(x.shape[1:]), 1)
         with self.net.rope.showing(sight):
             (net,) = self.net(torch.cat([x * scale, self._places(x, first)], 1), time, cond, return_dict=False)
         if hook is not None:

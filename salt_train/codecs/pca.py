@@ -31,6 +31,14 @@ class PCACodec:
         w = self.world
         return (self.channels, w.frames // self.time, w.height // self.space, w.width // self.space)
 
+    @property
+    def fps(self) -> float:
+        return self.world.fps
+
+    def latent_from(self, frame: int) -> int:
+        """The first latent frame that begins at `frame` or later."""
+        return -(-frame // self.time)
+
 
 class PCAWeights(torch.nn.Module):
     """The fitted codec. Frames (B, T, H, W, 3) uint8 ↔ latents (B, C, F, H, W) float32."""

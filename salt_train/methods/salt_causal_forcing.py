@@ -1,4 +1,7 @@
-"""Salt on Causal Forcing: the same three parts on the last stage of Causal Forcing."""
+"""Salt on Causal Forcing: the same three parts on the last stage of Causal Forcing.
+
+Source: Salt (arXiv 2604.03118), table A2.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,6 @@ from salt_train.methods.salt import salted
 from salt_train.recipe import Recipe
 
 
-def salt_causal_forcing(mixed: bool = True, consistency: float = 0.2, alignment: float = 0.1) -> Recipe:
+def salt_causal_forcing(mixed: bool = True, consistency: float = 0.2, alignment: float = 0.1, setup: str = "shapes") -> Recipe:
     """The last stage of Causal Forcing with Salt's three parts, each of which can be left out."""
-    return salted(causal_forcing(), mixed, consistency, alignment)
+    return salted(causal_forcing(setup=setup), mixed, consistency, alignment, "causal_forcing", setup)

@@ -82,7 +82,7 @@ def test_methods_are_listed_with_their_parameters(salt: Salt) -> None:
     done = salt("list")
     assert done.code == 0
     lines = done.out.splitlines()
-    assert "dmd(points: 'int' = 4, steps: 'int' = 60)" in lines
+    assert "dmd(points: 'int' = 4, steps: 'int | None' = None, setup: 'str' = 'shapes')" in lines
     assert any(line.startswith("sc_dmd(weight: 'float' = 0.2, ") for line in lines)
     assert "    DMD: distribution matching distillation on a fixed grid." in lines
     assert not any(line.startswith("shapes") for line in lines)
@@ -92,8 +92,18 @@ def test_methods_are_listed_with_their_parameters(salt: Salt) -> None:
         "terms    1 DMD + 0.2 SelfConsistency at 8 steps + 0.1 CacheAlignment at 2, 4 steps from update 20",
         "rollout  chunks of 2 latent frames, sde, 8 4 2 steps with odds 0.4 0.4 0.2, one exit for all chunks",
         "cache    Full",
+        "memory   36,864 bytes per video and latent frame (float32)",
+        "source   Salt (arXiv 2604.03118), table A2",
     ):
         assert line in salt_self_forcing
+    assert done.out.count("    source   ") == sum("(" in line and not line.startswith(" ") for line in lines)
+
+
+def test_methods_are_listed_for_wan_too(salt: Salt) -> None:
+    said = salt("list", "--setup", "wan21").out
+    assert "cache    Window (window 12, sink 3)\n    memory   575,078,400 bytes per video and latent frame (float32)" in said
+    assert "start    Wan-AI/Wan2.1-T2V-1.3B-Diffusers" in said
+    assert salt("list", "--setup", "wan").code == 2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,76 @@
+"""The VAE of Wan 2.1: 4 frames and 8×8 pixels to a latent of 16 channels, the first frame alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from salt_train import published
+
+
+@dataclass(frozen=True)
+class WanVAE:
+    """The VAE of a pipeline folder, for clips of `frames` at `height`×`width`. n latent frames are 4n - 3 frames."""
+
+    source: str
+    frames: int = 81
+    height: int = 480
+    width: int = 832
+    fps: float = 16.0
+    channels: int = 16
+    time: int = 4
+    space: int = 8
+
+    def __post_init__(self) -> None:
+        if self.frames % self.time != 1 or self.height % (2 * self.space) or self.width % (2 * self.space):
+            raise ValueError(
+                f"Wan's clips have 4n + 1 frames and sides that 16 divides, got {self.frames} of {self.height}×{self.width}"
+            )
+
+    def shape(self) -> tuple[int, int, int, int]:
+        """(C, F, H, W) of a latent."""
+        frames = (self.frames - 1) // self.time + 1
+        return (self.channels, frames, self.height // self.space, self.width // self.space)
+
+    def latent_from(self, frame: int) -> int:
+        """The first latent frame that begins at `frame` or later: 0, then 1, 5, 9 …"""
+        return -(-(frame + self.time - 1) // self.time) if frame else 0
+
+
+class WanVAEWeights(torch.nn.Module):
+    """The network, with latents of about unit variance. Frames (B, T, H, W, 3) uint8 ↔ latents (B, C, F, H, W) float32."""
+
+    std: Tensor
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, codec: WanVAE, vae: Any) -> None:
+        super().__init__()
+        self.codec, self.vae = codec, vae
+        self.register_buffer("std", torch.ones(codec.channels), persistent=False)
+        for name, values in (("mean", vae.config.latents_mean), ("scale", vae.config.latents_std)):
+            self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1, 1), persistent=False)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """The mean of the posterior, normalised."""
+        x = frames.movedim(-1, 1).float() / 127.5 - 1
+        with torch.no_grad():
+            return (self.vae.encode(x).latent_dist.mode() - self.mean) / self.scale
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """uint8 (B, T, H, W, 3), clipped and rounded."""
+        with torch.no_grad():
+            x = self.vae.decode(latents * self.scale + self.mean).sample
+        return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).movedim(1, -1).contiguous()
+
+
+def load(codec: WanVAE) -> WanVAEWeights:
+    """The network in the codec's folder.
+
+    Raises UserError where it is not there."""
+    from diffusers import AutoencoderKLWan
+
+    return WanVAEWeights(codec, published.load(AutoencoderKLWan, codec.source, published.VAE, use_safetensors=True).eval())

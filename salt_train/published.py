@@ -1,0 +1,70 @@
+"""Published networks in diffusers' layout: a folder, or a hub's name where one can be reached. Safetensors only."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from salt_bench.errors import UserError
+
+TRANSFORMER, TEXT, TOKENIZER, VAE = "transformer", "text_encoder", "tokenizer", "vae"
+
+
+def load(kind: Any, source: str, part: str, **options: Any) -> Any:
+    """`kind.from_pretrained` of one part of a pipeline.
+
+    Raises UserError, in one line, where it is not there or is damaged."""
+    try:
+        return kind.from_pretrained(source, subfolder=part, **options)
+    except Exception as error:
+        raise UserError(_missing(source, part, error)) from None
+
+
+def fill(net: nn.Module, source: str) -> None:
+    """Gives the backbone `net` the published transformer of `source`.
+
+    Raises UserError where it is missing, damaged or another network."""
+    found = {f"net.{name}": tensor for path in _files(source) for name, tensor in _tensors(path).items()}
+    try:
+        net.load_state_dict(found)
+    except RuntimeError as error:
+        raise UserError(f"{source} is another network: {str(error).splitlines()[-1].strip()}") from None
+
+
+def digest(source: str) -> str:
+    """What a measurement rests on: names and sizes of the weight files."""
+    marks = [f"{path.name} {path.stat().st_size}" for path in _files(source)]
+    return hashlib.sha256("\n".join(marks).encode()).hexdigest()[:12]
+
+
+def _files(source: str) -> list[Path]:
+    """The transformer's weight files, fetched once where `source` is a hub's name."""
+    folder = Path(source)
+    if not folder.is_dir():
+        from huggingface_hub import snapshot_download
+
+        try:
+            folder = Path(snapshot_download(source, allow_patterns=[f"{TRANSFORMER}/*"]))
+        except Exception as error:
+            raise UserError(_missing(source, TRANSFORMER, error)) from None
+    found = sorted((folder / TRANSFORMER).glob("*.safetensors"))
+    if not found:
+        raise UserError(_missing(source, TRANSFORMER, "it holds no .safetensors file"))
+    return found
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is truncated or damaged ({error}); fetch it again") from None
+
+
+def _missing(source: str, part: str, why: object) -> str:
+    reason = " ".join(str(why).split())[:200]
+    return f"no {part} of {source}: {reason}; name a folder in diffusers' layout, or a hub's name"
