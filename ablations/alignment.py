@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from salt_bench.suites.shapes import benchmark
+from salt_bench.suites.shapes import benchmark, prompts
 from salt_train.flow import even
 from salt_train.methods.causal_forcing import causal_forcing
 from salt_train.methods.salt import aligned, salted
@@ -35,6 +35,8 @@ STUDY = replace(
         teacher=teacher(),
         grids=GRIDS,
     ),
+    prompts=prompts(test=128, validation=32),
     settings={"2 steps": GRIDS[2], "4 steps": GRIDS[4]},
+    probes=(),
     published=("A2",),
 )

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from salt_bench.suites.shapes import benchmark
+from salt_bench.suites.shapes import benchmark, prompts
 from salt_train.caches.full import Full
 from salt_train.caches.relative import Relative
 from salt_train.caches.window import Window
@@ -33,5 +33,6 @@ STUDY = replace(
         grids=GRIDS,
     ),
     settings={f"{k} steps": GRIDS[k] for k in (4, 2, 8)},
+    prompts=prompts(test=128, validation=32),
     probes=(),
 )

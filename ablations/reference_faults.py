@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from salt_bench.suites.shapes import benchmark
+from salt_bench.suites.shapes import benchmark, prompts
 from salt_train.flow import even
 from salt_train.methods.causal_forcing import causal_forcing, few_step, rolled
 from salt_train.methods.dmd import dmd
@@ -26,21 +26,25 @@ def distilled(**faults: bool) -> Recipe:
     return rolled(few_step(ConsistencyDistillation(even(16, SHIFT), guidance=GUIDANCE, **faults), "cd", setup("shapes")))
 
 
-STUDY = benchmark(
-    "reference_faults",
-    __doc__,
-    arms={
-        "none": base,
-        "leaky cache": past("leaky"),
-        "attached cache": past("attached"),
-        "scores at 8/5 of the shift": replace(base, objectives=(DMD(guidance=GUIDANCE, shift=SHIFT * 8 / 5),)),
-        "average starts over": replace(base, ema_from=20),
-        "bf16 step lengths": distilled(coarse_time=True),
-        "last interval never drawn": distilled(skip_last=True),
-        "sampler drops its last step": replace(dmd(), sampling=replace(dmd().sampling, drop_last=True)),
-        "sampler keeps its last step": dmd(),
-    },
-    baseline="none",
-    teacher=teacher(),
-    grids=GRIDS,
+STUDY = replace(
+    benchmark(
+        "reference_faults",
+        __doc__,
+        arms={
+            "none": base,
+            "leaky cache": past("leaky"),
+            "attached cache": past("attached"),
+            "scores at 8/5 of the shift": replace(base, objectives=(DMD(guidance=GUIDANCE, shift=SHIFT * 8 / 5),)),
+            "average starts over": replace(base, ema_from=20),
+            "bf16 step lengths": distilled(coarse_time=True),
+            "last interval never drawn": distilled(skip_last=True),
+            "sampler drops its last step": replace(dmd(), sampling=replace(dmd().sampling, drop_last=True)),
+            "sampler keeps its last step": dmd(),
+        },
+        baseline="none",
+        teacher=teacher(),
+        grids=GRIDS,
+    ),
+    prompts=prompts(test=128, validation=32),
+    probes=(),
 )

@@ -120,6 +120,7 @@ def describe(study: Study) -> dict[str, Any]:
         "published": list(study.published),
         "notes": list(study.notes),
         "claim": None if study.claim is None else {k: v for k, v in record.dump(study.claim).items() if k != "type"},
+        "expectations": [asdict(expectation) for expectation in study.expectations],
     }
 
 

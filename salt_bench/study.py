@@ -98,6 +98,7 @@ def check(study: Study) -> None:
         (full, "it needs at least one prompt, setting, training seed and sample seed"),
         (not _twice(ids), f"prompt ids {_twice(ids)} come more than once"),
         (not _twice(judges), f"judges {_twice(judges)} come more than once"),
+        (not _strangers(study), f"expectations name {_strangers(study)}, which are no arms, baselines or settings"),
         (
             not study.setjudges or "truth" in study.anchors,
             "set judges need the world: add anchors={'truth': Truth(world)}",
@@ -110,6 +111,12 @@ def check(study: Study) -> None:
 
 def _twice(names: Sequence[str]) -> list[str]:
     return sorted({name for name in names if names.count(name) > 1})
+
+
+def _strangers(study: Study) -> list[str]:
+    """What expectations name that the study does not have."""
+    named = {name for e in study.expectations for name in (e.arm, e.baseline) if name not in study.arms}
+    return sorted(named | {e.setting for e in study.expectations if e.setting not in study.settings})
 
 
 @dataclass(frozen=True)

@@ -191,6 +191,20 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Expectation:
+    """What others say of one comparison, to be held against what is measured here: at `setting`, `arm` has more (`sign` +1) or
+    less (-1) of (judge, part) than `baseline`. `says` is their statement with its source."""
+
+    arm: str
+    baseline: str
+    setting: str
+    judge: str
+    part: str
+    sign: int
+    says: str
+
+
+@dataclass(frozen=True)
 class Study:
     """A question as data. `anchors` (the world's truth, the teacher) give the scale and are measured once, at training seed 0
     and their own grid; `arms` are measured at every training seed and every setting (a name → the grid of noise levels)."""
@@ -210,6 +224,7 @@ class Study:
     published: Sequence[str] = ()
     """Tables of published_scores.csv that stand beside the measured numbers: "A1", "A3" …"""
     claim: Claim | None = None
+    expectations: Sequence[Expectation] = ()
     notes: Sequence[str] = ()
 
 

@@ -212,6 +212,7 @@ def test_a_full_disk_fails_the_cell_in_one_line_and_the_rerun_goes_on(plan: Plan
         ("anchors={}", "set judges need the world"),
         ('name="a/b"', "folder"),
         ("judges=(Brightness(), Brightness())", "brightness"),
+        ("expectations=(Expectation('gray', 'plain', 'dark', 'brightness', 'mean', 1, ''),)", r"\['dark', 'gray'\]"),
     ],
 )
 def test_a_study_that_contradicts_itself_is_refused(tmp_path: Path, more: str, words: str) -> None:

@@ -189,7 +189,7 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from toy import *
 from salt_bench.samplers.truth import Truth
-from salt_bench.types import Study
+from salt_bench.types import Expectation, Study
 base = dict(name="toy", question="Does it add?", baseline="plain", anchors={{"truth": Truth(ToyWorld())}}, prompts=PROMPTS,
             settings={{"2 steps": (1.0, 0.5), "1 step": (1.0,)}}, train_seeds=(0, 1),
             judges=(Brightness(),), setjudges=(Distance(),), probes=(Steps(),))

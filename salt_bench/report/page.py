@@ -113,6 +113,7 @@ def _page(source: Source, gallery: Gallery | None, drawn: Mapping[str, tuple[str
 def _sections(source: Source, drawn: Mapping[str, Any]) -> tuple[Section, ...]:
     sweeps = tuple(name for name in drawn if name.startswith("sweep-"))
     plan: Sequence[tuple[str, tuple[Table | None, ...], tuple[str, ...]]] = (
+        ("Against what others say", (tables.expectations(source),), ()),
         ("Results", (tables.main(source),), ("pareto",)),
         (f"Effects against {source.baseline}", (tables.effects(source),), ("effects",)),
         ("Sweep", (), sweeps),
@@ -132,6 +133,8 @@ def _sections(source: Source, drawn: Mapping[str, Any]) -> tuple[Section, ...]:
 def verdict(source: Source) -> Verdict:
     """The claim's decision; where nothing is claimed, every main comparison in one sentence."""
     decision = source.decision
+    if decision is None and source.expectations:
+        return _expected(source)
     if decision is None:
         label = "No claim: what was measured"
         return Verdict(
@@ -144,6 +147,26 @@ def verdict(source: Source) -> Verdict:
     points = tuple(_point(source, condition) for condition in decision.conditions)
     label, tone = _label(decision, points)
     return Verdict(label, tone, _sentence(decision, points), points)
+
+
+def _expected(source: Source) -> Verdict:
+    """How many statements of others were confirmed here, in the same size whatever the answer."""
+    found = tables.agreements(source)
+    words = [agreement.word for agreement in found]
+    counts = ", ".join(f"{words.count(word)} {said}" for word, said in _COUNTED.items() if word in words)
+    tone = "bad" if "contradicts" in words else "good" if set(words) == {"agrees"} else "open"
+    sentence = f"{len(words)} statements of others, held against what was measured here: {counts}."
+    points = tuple(_agreement_point(source, agreement) for agreement in found)
+    return Verdict(f"Against what others say: {counts}", tone, sentence, points, _comparisons(source))
+
+
+_COUNTED = {"agrees": "confirmed", "contradicts": "contradicted", "not decided": "not decided"}
+
+
+def _agreement_point(source: Source, found: tables.Agreement) -> Point:
+    x = found.expectation
+    title = f"{source.metric(x.judge, x.part).title} of {x.arm} against {x.baseline} at {x.setting}"
+    return Point(title, "higher" if x.sign > 0 else "lower", _found(found.effect), found.word, found.tone)
 
 
 def _label(decision: Decision, points: Sequence[Point]) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from salt_bench import results
 from salt_bench.stats import effects, verdicts
 from salt_bench.stats.decision import Decision, decide
 from salt_bench.stats.table import Quantity, Table
-from salt_bench.types import Claim, Effect, Output
+from salt_bench.types import Claim, Effect, Expectation, Output
 
 HEADLINE = (
     ("shapes", "accuracy"),
@@ -210,11 +210,22 @@ class Source:
 
     def effect(self, arm: str, setting: str, metric: Metric) -> Effect | None:
         """Arm minus baseline; None where either was not measured at this setting."""
-        if arm == self.baseline or not (self.has(arm, setting, metric) and self.has(self.baseline, setting, metric)):
+        return self.difference(arm, self.baseline, setting, metric)
+
+    def difference(self, arm: str, baseline: str, setting: str, metric: Metric) -> Effect | None:
+        """One arm minus another; None where either was not measured at this setting."""
+        if arm == baseline or not (self.has(arm, setting, metric) and self.has(baseline, setting, metric)):
             return None
         what = self.quantity(setting, metric)
-        found = effects.effect(self.scores, what, arm, self.baseline)
+        found = effects.effect(self.scores, what, arm, baseline)
         return replace(found, prompts=0) if self.scores.is_set(arm, what) else found
+
+    @cached_property
+    def expectations(self) -> tuple[tuple[Expectation, Effect], ...]:
+        """What others say, and what was measured of it; tables that were published before there were any say nothing."""
+        asked = [Expectation(**said) for said in self.study.get("expectations", ())]
+        found = [(e, self.difference(e.arm, e.baseline, e.setting, self.metric(e.judge, e.part))) for e in asked]
+        return tuple((e, effect) for e, effect in found if effect is not None)
 
     def margin(self, setting: str, metric: Metric) -> float | None:
         """The smallest loss that matters, as a difference."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from salt_bench.report import published
 from salt_bench.report.source import AGREEMENT, SPEED, Metric, Source
 from salt_bench.stats.verdicts import holm
-from salt_bench.types import Effect
+from salt_bench.types import Effect, Expectation
 
 BLANK = "–"
 FLAG = "collapsed or blurred"
@@ -291,6 +291,65 @@ def effects(source: Source) -> Table:
     )
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """A statement of others, what was measured of it, and whether the two agree; p is Holm's over all statements."""
+
+    expectation: Expectation
+    effect: Effect
+    holm: float
+
+    @property
+    def word(self) -> str:
+        if self.holm >= 0.05:
+            return "not decided"
+        return "agrees" if self.effect.mean * self.expectation.sign > 0 else "contradicts"
+
+    @property
+    def tone(self) -> str:
+        return {"agrees": "good", "contradicts": "bad"}.get(self.word, "open")
+
+
+def agreements(source: Source) -> tuple[Agreement, ...]:
+    """Every statement of others that something was measured of."""
+    adjusted = holm([effect for _, effect in source.expectations])
+    return tuple(Agreement(x, e, p) for (x, e), p in zip(source.expectations, adjusted, strict=True))
+
+
+def expectations(source: Source) -> Table | None:
+    """What others say, beside what was measured here and what this design could have seen."""
+    rows = tuple(_agreement_row(source, found) for found in agreements(source))
+    caption = (
+        f"{source.world}Others measured other models with other judges: the sign can be compared, the size cannot. "
+        f"95% interval; p after Holm over these {len(rows)} rows. Detectable: the smallest true difference that this design "
+        "finds with 80% power."
+    )
+    columns = ("Others say", "Measured here", "Difference", "p (Holm)", "Detectable", "n", "Verdict")
+    return Table("expectations", "Against what others say", caption, columns, rows, 2) if rows else None
+
+
+def _agreement_row(source: Source, found: Agreement) -> tuple[Cell, ...]:
+    x, e = found.expectation, found.effect
+    metric = source.metric(x.judge, x.part)
+    return (
+        _word(x.says),
+        _word(f"{metric.title}{metric.arrow}, {x.setting}: {x.arm} − {x.baseline}"),
+        Cell(number(e.mean, e.low, e.high, sign=True), e.mean),
+        _p(found.holm),
+        _detectable(e),
+        Cell(_count(e.train_seeds, e.prompts), e.train_seeds * max(e.prompts, 1)),
+        _word(found.word, "" if found.tone == "open" else found.tone),
+    )
+
+
+def _p(p: float) -> Cell:
+    return Cell("< 0.001" if p < 0.001 else f"{p:.3f}", p)
+
+
+def _detectable(e: Effect) -> Cell:
+    return Cell(f"{e.detectable:.2g}" if math.isfinite(e.detectable) else BLANK, e.detectable)
+
+
 def all_effects(source: Source) -> Table:
     """Every judge at every setting, for the page alone: exploratory, so p is corrected over all of it."""
     metrics = (*source.main, *source.others)
@@ -304,15 +363,14 @@ def all_effects(source: Source) -> Table:
 def _effect_row(source: Source, c: Comparison) -> tuple[Cell, ...]:
     e = c.effect
     mark = {"better": "good", "no worse": "good", "worse": "bad", "better, no success": "bad"}.get(c.verdict, "")
-    p = "< 0.001" if c.holm < 0.001 else f"{c.holm:.3f}"
     return (
         _word(c.metric.title + c.metric.arrow),
         _word(e.arm),
         Cell(c.text, e.mean),
-        Cell(p, c.holm),
+        _p(c.holm),
         _word(c.verdict, mark),
         _margin(source, c.metric, e.setting),
-        Cell(f"{e.detectable:.2g}" if math.isfinite(e.detectable) else BLANK, e.detectable),
+        _detectable(e),
         Cell(_count(e.train_seeds, e.prompts), e.train_seeds * max(e.prompts, 1)),
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from salt_bench import results
 from salt_bench.rng import Draws
-from salt_bench.types import Score
+from salt_bench.types import Expectation, Score
 
 PAIRS = ("2-4", "2-8", "2-16", "4-8", "4-16", "8-16")
 INTERVALS = ("1000-750", "750-500", "500-250", "250-0")
@@ -70,12 +70,14 @@ def write_study(
     scale: str = "default",
     train_seeds: tuple[int, ...] = (0, 1, 2),
     test_prompts: int = 20,
+    expectations: Sequence[Expectation] = (),
 ) -> Path:
     """Writes scores.jsonl, manifest.json and clips/ into `folder` and returns it; the same bytes every time."""
     folder.mkdir(parents=True, exist_ok=True)
     prompts = _prompts(test_prompts)
     results.write(folder / "scores.jsonl", _rows(arms, settings, train_seeds, prompts))
     manifest = _manifest(arms, settings, train_seeds, prompts, claim, scale)
+    manifest["study"]["expectations"] = [asdict(expectation) for expectation in expectations]
     (folder / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=1))
     _clips(folder / "clips", [*ANCHORS, *arms], prompts[6:10])
     return folder

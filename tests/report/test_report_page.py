@@ -15,8 +15,9 @@ from synthetic_study import ARMS, write_study
 
 from salt_bench import results
 from salt_bench.errors import WrongUse
-from salt_bench.report import page
+from salt_bench.report import page, tables
 from salt_bench.report.source import Source
+from salt_bench.types import Expectation
 
 ROOT = Path(page.__file__).parents[2]
 FLIPPED = {a: replace(t, defect=0.26 - t.defect) if a.startswith("SC") else t for a, t in ARMS.items() if a != "SC λ=10"}
@@ -179,3 +180,28 @@ def test_an_undecidable_claim_says_why(tmp_path: Path) -> None:
     verdict = page.verdict(Source.read(folder))
     assert verdict.label == "The claim cannot be decided"
     assert "validation prompts" in verdict.sentence
+
+
+EXPECTED = (
+    Expectation("SC λ=1", "DMD-8", "4 steps", "semigroup_defect", "defect", -1, "it agrees with itself (them, table 1)"),
+    Expectation("SC λ=1", "SC λ=0.1", "4 steps", "semigroup_defect", "defect", +1, "less is more (others, table 2)"),
+    Expectation("SC λ=0.1", "DMD-8", "4 steps", "shapes", "accuracy", +1, "it is right more often (them, table 3)"),
+)
+
+
+def test_what_others_say_is_confirmed_contradicted_or_left_open(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", claim=False, expectations=EXPECTED)
+    page.render(folder)
+    source = Source.read(folder)
+    verdict = page.verdict(source)
+    assert verdict.label == "Against what others say: 1 confirmed, 1 contradicted, 1 not decided"
+    assert (verdict.tone, [p.tone for p in verdict.points]) == ("bad", ["good", "bad", "open"])
+    assert verdict.points[0].found.startswith("−0.0280")
+    table = tables.expectations(source)
+    assert table is not None
+    assert [row[-1].text for row in table.rows] == ["agrees", "contradicts", "not decided"]
+    assert [row[0].text for row in table.rows] == [x.says for x in EXPECTED]
+    assert all(float(row[4].text) > 0 for row in table.rows)
+    assert "✗ Semigroup defect of SC λ=1 against SC λ=0.1 at 4 steps is to be higher" in (folder / "report.md").read_text()
+    flipped = write_study(tmp_path / "f", claim=False, expectations=[replace(x, sign=-x.sign) for x in EXPECTED])
+    assert [a.word for a in tables.agreements(Source.read(flipped))] == ["contradicts", "agrees", "not decided"]
