@@ -52,7 +52,7 @@ class Design:
 
     @property
     def videos(self) -> int:
-        """Different videos, a filter's spare ones not counted."""
+        """Without those that a filter chooses from; two of the full suite's prompts are counted in both of their groups."""
         return self.samples * sum(self.prompts(name) for name in PROMPTS if name not in FOLDERS)
 
 

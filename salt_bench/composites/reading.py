@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +158,7 @@ def _score(source: str, name: str, entry: Any) -> float:
 def _rows(source: str, name: str, entry: Sequence[Any], scheme: Scheme) -> list[Row]:
     videos: list[Any] = next((part for part in entry[1:] if _is_videos(part)), [])
     try:
-        return _merged(source, [_official_row(name, video, scheme) for video in videos])
+        return [_official_row(name, video, scheme) for video in videos]
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"{source}: {name} has a video that is damaged ({error})") from None
 
@@ -186,17 +185,6 @@ def _weight(name: str, video: Mapping[str, Any]) -> float | None:
     if said is None and isinstance(video.get(FRAMES), list):
         return float(len(video[FRAMES]))
     return None if said is None and name in _UNSAID else said if said is not None else 1.0
-
-
-def _merged(source: str, rows: Iterable[Row]) -> list[Row]:
-    """Rows of the same video as one that counts as often; two rows of the suite may ask for one video."""
-    kept: dict[tuple[str, str, int, str], Row] = {}
-    for row in rows:
-        before = kept.get(row.key())
-        if before and before.value != row.value:
-            raise UserError(f"{source}: {row.dimension} of {row.prompt!r} number {row.index} has two values")
-        kept[row.key()] = replace(row, count=before.count + 1) if before else row
-    return list(kept.values())
 
 
 def _json(source: str, data: bytes) -> Any:

@@ -40,7 +40,7 @@ class Aggregate(StrEnum):
 @dataclass(frozen=True)
 class Row:
     """What a dimension said of one video, or of one clip of it. `value` None: `note` says why. `weight` None: the file does not
-    say how many frames counted. `count`: how many rows of the suite ask for this video (two prompts stand there twice)."""
+    say how many frames counted. `clip`: the part of the video that this is of, "" for all."""
 
     prompt: str
     index: int
@@ -48,7 +48,6 @@ class Row:
     value: float | None
     weight: float | None = 1.0
     note: str = ""
-    count: int = 1
     clip: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,7 +65,6 @@ def of_record(record: Mapping[str, Any]) -> Row:
         value=None if value is None else finite(value),
         weight=finite(record.get("weight", 1.0)),
         note=_text(record.get("note", "")),
-        count=int(record.get("count", 1)),
         clip=str(record.get("clip", "")),
         extra=record.get("extra") or {},
     )
@@ -105,7 +103,7 @@ def weight(row: Row, aggregate: Aggregate) -> float:
     if row.value is None:
         return 0.0
     by_video = aggregate is Aggregate.multi_gpu and row.dimension in (*PER_VIDEO, LAST_FRAME)
-    return row.count * (1.0 if by_video or row.weight is None else row.weight)
+    return 1.0 if by_video or row.weight is None else row.weight
 
 
 def value(row: Row, aggregate: Aggregate) -> float:

@@ -43,7 +43,7 @@ PROMPTS = {
     "color": 85,
     "spatial_relationship": 84,
     "scene": 86,
-    "appearance_style": 88,  # 90 rows, of which two ask for a prompt again
+    "appearance_style": 90,
     "temporal_style": 100,
     "overall_consistency": 93,
 }

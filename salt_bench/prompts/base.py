@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -60,14 +59,10 @@ class Suite:
         return tuple(dict.fromkeys(name for row in self.rows for name in row.dimensions))
 
     def of(self, dimension: str) -> tuple[Asked, ...]:
-        """The rows that a dimension asks for; a prompt may be among them twice. WrongUse for one that nobody asks for."""
+        """The rows that a dimension asks for. WrongUse for one that nobody asks for."""
         if dimension not in self.dimensions:
             raise WrongUse(f"{self.name} asks nothing for {dimension!r}; its dimensions are {', '.join(self.dimensions)}")
         return tuple(row for row in self.rows if dimension in row.dimensions)
-
-    def count(self, dimension: str) -> Mapping[str, int]:
-        """Text → how many rows of the dimension ask for it: so often its videos count in the dataset's mean."""
-        return Counter(row.text for row in self.of(dimension))
 
     def only(self, dimensions: Sequence[str]) -> Suite:
         """The rows that one of `dimensions` asks for, each asking for those alone."""
@@ -76,7 +71,9 @@ class Suite:
         return replace(self, rows=tuple(row for row in rows if row.dimensions))
 
     def prompts(self) -> tuple[Prompt, ...]:
-        """Every prompt once, by its original text, tagged with its dimensions; factors hold `said` and `image`, if any."""
+        """Every prompt once, by its original text, tagged with its dimensions; factors hold `said` and `image`, if any.
+
+        Where a prompt stands in two groups of rows, the last one's `said` is given: its video is the one that stays."""
         merged: dict[str, Prompt] = {}
         for row in self.rows:
             beside = {key: value for key, value in (("said", row.said), ("image", row.image)) if value}

@@ -121,7 +121,7 @@ def _wanted(suite: Suite, result: Path | None) -> tuple[list[Video], tuple[str, 
     wanted: dict[Video, None] = {}
     few = []
     for dimension in suite.dimensions:
-        for text in suite.count(dimension):
+        for text in dict.fromkeys(row.text for row in suite.of(dimension)):
             number = suite.filtered if dimension == FLICKERING else suite.samples
             if dimension == FLICKERING and still is not None:
                 number = min(suite.samples, still.get(text, 0))

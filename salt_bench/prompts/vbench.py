@@ -1,5 +1,7 @@
 """VBench's prompts (arXiv 2311.17982): 946 rows in eleven groups, 944 different prompts, sixteen dimensions.
 
+Two prompts stand in two groups, appearance_style's and overall_consistency's, and are answered by the same videos.
+
 They are other people's, Apache-2.0, and do not ship with this package: `salt-bench data vbench` gets them. `own` is a handful
 of our own, in the same format, for tests and for trying things out; its scores mean nothing.
 """

@@ -117,17 +117,6 @@ def test_official_files_do_not_count_the_pairs_of_subject_consistency(tmp_path: 
     assert by_video.dimensions["subject_consistency"].value == pytest.approx(0.85)
 
 
-def test_a_video_that_two_rows_ask_for_counts_twice(tmp_path: Path) -> None:
-    videos = [video("a-0.mp4", 0.1, frame_results=[0.1])] * 2 + [video("b-0.mp4", 0.4, frame_results=[0.4])]
-    file = write(tmp_path / "x_eval_results.json", {"appearance_style": [0.2, videos]})
-    found = summarise(SCHEME, read([file], SCHEME), Aggregate.one_process)
-    assert found.dimensions["appearance_style"].value == pytest.approx(0.2)
-    assert found.dimensions["appearance_style"].videos == 2
-    write(file, {"appearance_style": [0.2, [video("a-0.mp4", 0.1), video("a-0.mp4", 0.2)]]})
-    with pytest.raises(UserError, match="appearance_style of 'a' number 0 has two values"):
-        read([file], SCHEME)
-
-
 def test_color_may_be_nan_and_windows_paths_are_paths(tmp_path: Path) -> None:
     file = tmp_path / "x_eval_results.json"
     file.write_text('{"color": [0.5, [{"video_path": "C:\\\\v\\\\a red car-3.mp4", "video_results": NaN}]]}')
