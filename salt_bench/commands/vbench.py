@@ -59,10 +59,10 @@ def total(
     one = _summary(results, scheme, aggregate)
     for line in (*_table(one), *_gaps(one)):
         say(line)
-    other = _summary(against, scheme, aggregate) if against else None
-    for line in _differences(one, other) if other else ():
+    both = [one, _summary(against, scheme, aggregate)] if against else [one]
+    for line in _differences(*both) if against else ():
         say(line)
-    if one.missing or one.unjudged() or (other and (other.missing or other.unjudged())):
+    if any(each.missing or each.unjudged() for each in both):
         raise typer.Exit(UNJUDGED)
 
 
@@ -167,3 +167,10 @@ def _differences(one: Summary, other: Summary) -> Iterator[str]:
     for name in one.scheme.composites:
         if name in one.composites and name in other.composites:
             yield _line(name, one.composites[name] - other.composites[name], difference(one, other, name))
+        else:
+            yield f"{name:24}{'missing':>8}"
+    known = one.protocol and other.protocol
+    if known and (apart := sorted(k for k in {*one.protocol, *other.protocol} if one.protocol.get(k) != other.protocol.get(k))):
+        yield f"look at this: the two were measured differently: {', '.join(apart)}"
+    for line in _gaps(other):
+        yield f"against: {line}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def _zip(path: Path, scheme: Scheme) -> Iterator[tuple[str, Measured]]:
                 if sizes[name] > _LARGEST:
                     raise UserError(f"{path}: {name} has {sizes[name]} bytes, which no result has")
                 yield f"{path}:{name}", official(f"{path}:{name}", archive.read(name), scheme)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: encrypted, or an unknown method
         raise UserError(f"{path} is damaged or no zip ({error}): copy it again") from None
 
 

@@ -19,7 +19,8 @@ _AGREES = 1e-4  # official files that round, and float32 means, stay well below
 
 @dataclass(frozen=True)
 class Measured:
-    """What is known of one model: rows, and the dataset scores that official files `stated` (which need no rows)."""
+    """What is known of one model: rows, the dataset scores that official files `stated` (which need no rows), and how it was
+    measured, where that is known."""
 
     rows: tuple[Row, ...] = ()
     stated: Mapping[str, float] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class Summary:
     missing: Mapping[str, str]
     remarks: tuple[str, ...]
     sums: Sums
+    protocol: Mapping[str, Any]
 
     def estimate(self, composite: str) -> Estimate | None:
         """The composite with its error; None where it is missing, or a dimension of it is known only as a number."""
@@ -70,7 +72,7 @@ class Summary:
         """Dimension → how it falls short of the full suite. Of flickering and color, videos are left out by rule."""
         return {name: text for name, scored in self.dimensions.items() if (text := _short(self.scheme, name, scored))}
 
-    def record(self, protocol: Mapping[str, Any]) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """As JSON types, for `summary.json`: scores are shares, null where missing; so is an unknown interval."""
         known = {name: scored.value for name, scored in self.dimensions.items()}
         errors = {name: scored.estimate for name, scored in self.dimensions.items()}
@@ -88,7 +90,7 @@ class Summary:
             "remarks": list(self.remarks),
             "benchmark": self.scheme.name,
             "aggregate": str(self.aggregate or "as stated"),
-            "protocol": dict(protocol),
+            "protocol": dict(self.protocol),
         }
 
 
@@ -104,8 +106,9 @@ def summarise(scheme: Scheme, measured: Measured, aggregate: Aggregate | None = 
     scores = {name: {**means, **stated}[name] for name in scheme.dimensions if name in means or name in stated}
     known = {name: _scored(name, scores[name], found[name], added) for name in scores}
     composites = {name: value for name in scheme.composites if (value := scheme.value(name, scores)) is not None}
+    remarks = tuple(_remarks(scores, means, found, stated))
     counted = {name: why for name, why in missing.items() if name not in scheme.beside}
-    return Summary(scheme, aggregate, known, composites, counted, tuple(_remarks(scores, means, found, stated)), added)
+    return Summary(scheme, aggregate, known, composites, counted, remarks, added, measured.protocol)
 
 
 def difference(one: Summary, other: Summary, composite: str) -> Estimate | None:

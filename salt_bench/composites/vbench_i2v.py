@@ -57,4 +57,4 @@ def summarise(
     rows: Iterable[Mapping[str, Any]], protocol: Mapping[str, Any], aggregate: Aggregate = Aggregate.one_process
 ) -> dict[str, Any]:
     """As `vbench_total.summarise`, of VBench-I2V's rows."""
-    return summary.summarise(SCHEME, summary.Measured(tuple(map(of_record, rows))), aggregate).record(protocol)
+    return summary.summarise(SCHEME, summary.Measured(tuple(map(of_record, rows)), protocol=protocol), aggregate).record()

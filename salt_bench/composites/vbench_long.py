@@ -83,4 +83,4 @@ def summarise(
     rows: Iterable[Mapping[str, Any]], protocol: Mapping[str, Any], aggregate: Aggregate = Aggregate.one_process
 ) -> dict[str, Any]:
     """As `vbench_total.summarise`, of the rows of clips: each carries its `clip` beside its video's prompt and number."""
-    return summary.summarise(SCHEME, summary.Measured(tuple(map(of_record, rows))), aggregate).record(protocol)
+    return summary.summarise(SCHEME, summary.Measured(tuple(map(of_record, rows)), protocol=protocol), aggregate).record()

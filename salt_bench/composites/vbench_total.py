@@ -54,4 +54,4 @@ def summarise(
     rows: Iterable[Mapping[str, Any]], protocol: Mapping[str, Any], aggregate: Aggregate = Aggregate.one_process
 ) -> dict[str, Any]:
     """What `summary.json` says of the rows of a `scores.jsonl`: `summary.Summary.record`."""
-    return summary.summarise(SCHEME, summary.Measured(tuple(map(of_record, rows))), aggregate).record(protocol)
+    return summary.summarise(SCHEME, summary.Measured(tuple(map(of_record, rows)), protocol=protocol), aggregate).record()

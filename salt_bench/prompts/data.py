@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +125,7 @@ def _unpacked(wheel: Path) -> Iterator[tuple[DataFile, bytes]]:
     try:
         with zipfile.ZipFile(wheel) as archive:
             yield from ((file, archive.read(file.member)) for file in FILES if file.member)
-    except (zipfile.BadZipFile, KeyError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
         raise UserError(f"{wheel.name} is damaged or not {PACKAGE} ({error}): download it again") from None
 
 
@@ -140,7 +141,7 @@ def _inside(folder: Path, file: DataFile) -> Path | None:
 def _plain(path: Path) -> bytes:
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} is damaged ({error}): get it again") from None
 
 

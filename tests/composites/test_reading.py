@@ -201,3 +201,14 @@ def test_what_is_not_there_or_no_result_is_wrong_use(tmp_path: Path) -> None:
         read([tmp_path / "scores.csv"], SCHEME)
     with pytest.raises(UserError, match="nothing to read"):
         read([tmp_path], SCHEME)
+
+
+def test_a_zip_that_is_spoilt_inside_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "x.zip"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("color_eval_results.json", json.dumps({"color": [0.5, []], "pad": "x" * 5000}))
+    spoilt = bytearray(file.read_bytes())
+    spoilt[60:70] = b"\xff" * 10
+    file.write_bytes(bytes(spoilt))
+    with pytest.raises(UserError, match=r"x.zip is damaged or no zip"):
+        read([file], SCHEME)

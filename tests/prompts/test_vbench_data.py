@@ -112,9 +112,11 @@ def test_damaged_and_empty_sources_are_named(tmp_path: Path, two: tuple[DataFile
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"holds none of one.json, two.txt"):
         data.obtain(tmp_path / "empty", tmp_path / "cache", quiet)
-    (tmp_path / "empty" / "one.json.gz").write_bytes(b"\x1f\x8bnothing")
-    with pytest.raises(UserError, match=r"one.json.gz is damaged"):
-        data.obtain(tmp_path / "empty", tmp_path / "cache", quiet)
+    whole = gzip.compress(b"one" * 1000)
+    for broken in (b"\x1f\x8bnothing", whole[:-9], whole[:12] + b"\xff\xff" + whole[14:]):
+        (tmp_path / "empty" / "one.json.gz").write_bytes(broken)
+        with pytest.raises(UserError, match=r"one.json.gz is damaged"):
+            data.obtain(tmp_path / "empty", tmp_path / "cache", quiet)
 
 
 def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
