@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salt_bench.commands import vbench as vbench_commands
+from salt_bench.commands.output import say as _say
 from salt_bench.errors import UserError, WrongUse
 
 if TYPE_CHECKING:
@@ -228,11 +230,7 @@ def doctor() -> None:
         raise typer.Exit(ERROR)
 
 
-def _say(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # whoever read us (head, less) has had enough; that is no error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+vbench_commands.register(app)
 
 
 def _near(path: Path) -> str:

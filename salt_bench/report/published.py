@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+
+from salt_bench.composites import vbench_total
 
 FILE = Path(__file__).with_name("published_scores.csv")
 COLUMNS = ("table", "benchmark", "model", "nfe", "metric", "value", "source", "trust", "note")
 KEY = ["table", "model", "nfe", "metric", "source"]
 TRUST = ("authors", "secondary", "third party")
+TOTALS = ("vbench", "vbench_long")
+"""The benchmarks whose total is made of quality and semantic as VBench makes it."""
+ROUNDING = 0.01
+"""What two decimals of each of the three numbers can make of (4·quality + semantic)/5 − total: 0.005 · (4 + 1)/5 + 0.005."""
+
+
+@dataclass(frozen=True)
+class Total:
+    """A published total, in per cent, beside the one that its own quality and semantic give, `computed`."""
+
+    table: str
+    model: str
+    nfe: int
+    source: str
+    total: float
+    computed: float
+
+    @property
+    def fits(self) -> bool:
+        return abs(self.total - self.computed) <= ROUNDING + 1e-9
+
+    def __str__(self) -> str:
+        apart = self.total - self.computed
+        what = f"{self.table} {self.model}, {self.nfe} evaluations ({self.source})"
+        return f"{what}: total {self.total:.2f}, of its parts {self.computed:.2f} ({apart:+.2f})"
 
 
 def load(path: Path = FILE) -> pd.DataFrame:
@@ -39,6 +67,31 @@ def defect_ratio() -> tuple[float, float]:
     """The semigroup defect that the paper reports for (SC-DMD, DMD), table A3. Only their ratio and order are comparable."""
     a3 = load().query("table == 'A3' and metric == 'defect'").set_index("model")["value"]
     return float(a3["SC-DMD"]), float(a3["DMD"])
+
+
+def totals(table: pd.DataFrame) -> list[Total]:
+    """Every total of `table` whose quality and semantic are known. Numbers of one source belong together; those of several do
+    where a model has each of the three just once in its table."""
+    whole = table[table["benchmark"].isin(TOTALS) & table["metric"].isin(("total", *vbench_total.SCHEME.total))]
+    model = ["table", "benchmark", "model", "nfe"]
+    return [
+        _total(rows)
+        for key in (["source"], [])
+        for _, rows in whole.groupby([*model, *key], sort=False)
+        if sorted(rows["metric"]) == ["quality", "semantic", "total"] and (key or rows["source"].nunique() > 1)
+    ]
+
+
+def contradictions(table: pd.DataFrame) -> list[Total]:
+    """The totals that are not (4·quality + semantic)/5 within rounding."""
+    return [one for one in totals(table) if not one.fits]
+
+
+def _total(rows: pd.DataFrame) -> Total:
+    values, first = rows.set_index("metric")["value"], rows.iloc[0]
+    computed = sum(share * float(values[group]) for group, share in vbench_total.SCHEME.total.items())
+    source = " and ".join(dict.fromkeys(rows["source"]))
+    return Total(first["table"], first["model"], int(first["nfe"]), source, float(values["total"]), computed)
 
 
 def _numbers(table: pd.DataFrame, column: str) -> pd.Series:

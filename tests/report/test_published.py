@@ -51,3 +51,26 @@ def test_a_bad_line_is_refused_with_its_number(tmp_path: Path, line: str, messag
     file.write_text(",".join(published.COLUMNS) + "\n" + line + "\n")
     with pytest.raises(ValueError, match=message):
         published.load(file)
+
+
+def test_every_published_total_is_made_of_its_quality_and_semantic() -> None:
+    """Twenty-four can be checked; none is flagged."""
+    table = published.load()
+    assert len(published.totals(table)) == 24
+    assert [str(one) for one in published.contradictions(table)] == []
+
+
+def test_a_total_that_its_parts_do_not_give_is_flagged() -> None:
+    table = published.load()
+    rcm = (table["model"] == "rCM") & (table["metric"] == "total")
+    fits = table.assign(value=table["value"].mask(rcm, 82.72))
+    assert published.contradictions(fits) == [], "82.728 may be 82.72 when its parts are rounded too"
+    wrong = table.assign(value=table["value"].mask(rcm, 82.75))
+    assert [str(one) for one in published.contradictions(wrong)] == [
+        "T2 rCM, 4 evaluations (Salt README): total 82.75, of its parts 82.73 (+0.02)"
+    ]
+
+
+def test_totals_of_another_benchmark_are_not_vbenchs() -> None:
+    table = published.load()
+    assert {one.table for one in published.totals(table)} == {"A1", "A2", "T2", "T3"}
