@@ -167,7 +167,7 @@ def steps(source: Source) -> Table | None:
 
 
 def speed(source: Source) -> Table | None:
-    """Quality beside frames per second, setting by setting, where a study was timed."""
+    """Quality beside frames per core-second, setting by setting, where a study was timed."""
     timed = {p: source.metric(SPEED, p) for j, p in source.outputs if j == SPEED}
     if not timed:
         return None
@@ -178,8 +178,8 @@ def speed(source: Source) -> Table | None:
         (_word(a), *(measured(source, a, source.setting if m.judge == SPEED else s, m) for s, m in asked)) for a in source.arms
     )
     caption = (
-        "Batch 1, one process, one thread, on the machine that the manifest names; frames per second of finished video. Its "
-        "interval is that of these clips on this machine. "
+        "Batch 1, one thread, on the machine that the manifest names; frames of finished video per core-second. The interval "
+        "is that of these clips on this machine. "
     )
     return Table("speed", "Quality beside speed", f"{source.world}{caption}{_rests(source, quality)}.", columns, rows)
 

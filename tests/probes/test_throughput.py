@@ -15,7 +15,9 @@ PAUSE = 0.004
 
 
 def slow(x: Tensor, sigma: float) -> Tensor:
-    time.sleep(PAUSE)
+    began = time.process_time()
+    while time.process_time() - began < PAUSE:
+        pass
     return x * 0
 
 
