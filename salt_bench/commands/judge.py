@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from salt_bench.judges.vbench.engine import Done, Engine
     from salt_bench.judges.vbench.jobs import Plan
 
-UNJUDGED = 6
+UNJUDGED, INTERRUPTED = 6, 130
 WEIGHTS = Path("~/.cache/vbench")
 """Where the official judges keep their weights."""
 
@@ -74,7 +74,12 @@ def judge(
     plan = _plan(videos, mode, names, setup.weights, prompts, static_filter)
     asked = [*names, "static_filter"] if static_filter else names
     engine = _engine(setup, asked, out)
-    _write(out, plan, _finished(engine, plan, jobs), _protocol(engine, mode, names, static_filter), static_filter)
+    try:
+        done = _finished(engine, plan, jobs)
+    except KeyboardInterrupt:
+        print("\nstopped; nothing finished is lost: the same command goes on where this one stopped", flush=True)
+        raise typer.Exit(INTERRUPTED) from None
+    _write(out, plan, done, _protocol(engine, mode, asked, static_filter), static_filter)
 
 
 def _device(name: str) -> str:
@@ -159,8 +164,7 @@ def _write(out: Path, plan: Plan, done: Mapping[str, Done], protocol: dict[str, 
         rows = flickering_filter.applied(rows)
     rows.sort(key=lambda row: (dimensions.order(row["judge"].removeprefix("vbench/")), row["video"]))
     files.write_text(out / "scores.jsonl", "".join(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows))
-    scales = {row["judge"].removeprefix("vbench/"): 1.0 for row in rows}
-    scales = {name: dimensions.find(name).scale for name in scales}
+    scales = {name: dimensions.find(name).scale for name in protocol["dimensions"]}
     found = summary.summarise(rows, protocol, scales) | {"missing": list(plan.missing)}
     files.write_text(out / "summary.json", json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     timings = [{"video": one.job.name, "decodes": one.decodes, "seconds": dict(one.seconds)} for one in done.values()]

@@ -1,7 +1,7 @@
 """The official numbers, through the command line: pseudo-random weights of the real shapes, five small videos, one run each.
 
-The data lie in a folder `shared` beside the checkout and are made there by its own script; without it there is nothing to check.
-The weights (about 2 GB) are written once, into the folder that SALT_VBENCH_FIXTURE_CACHE names or into a temporary one.
+The data lie in a folder `shared` beside the checkout; without it there is nothing to check. The weights (about 2 GB) are
+written once by the data's own script, into the folder that SALT_VBENCH_FIXTURE_CACHE names or into a temporary one.
 """
 
 from __future__ import annotations

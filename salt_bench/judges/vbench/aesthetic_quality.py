@@ -28,11 +28,11 @@ class Beauty(Pass):
         return features.Collected(self._look)
 
     def _look(self, frames: np.ndarray) -> np.ndarray:
-        net = clip.load(weights.locate(self.setup.weights, "clip_l14"), self.setup.device, self.setup.precision)
+        net = clip.images(weights.locate(self.setup.weights, "clip_l14"), self.setup.device, self.setup.precision)
         self._head = self._head or torch.load(
             weights.locate(self.setup.weights, "laion"), weights_only=True, map_location="cpu"
         )
-        unit = F.normalize(net.images(frames).float().cpu(), dim=-1)
+        unit = F.normalize(net.frames(frames).float().cpu(), dim=-1)
         return F.linear(unit, self._head["weight"], self._head["bias"])[:, 0].numpy()
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from salt_bench.judges.vbench import features, weights
-from salt_bench.judges.vbench.base import Dimension, Found, Judged, Pass, Running, Video
+from salt_bench.judges.vbench.base import Dimension, Found, Judged, Pass, Running, Setup, Video
 from salt_bench.judges.vbench.networks import clip
 
 
@@ -20,26 +20,25 @@ def style(video: Video) -> str:
     return str(said["appearance_style"] if isinstance(said, Mapping) else said)
 
 
-class _ClipPass(Pass):
-    weights: ClassVar[tuple[str, ...]] = ("clip_b32",)
-
-    def net(self) -> clip.Clip:
-        return clip.load(weights.locate(self.setup.weights, "clip_b32"), self.setup.device, self.setup.precision)
-
-
-class ClipPictures(_ClipPass):
+class ClipPictures(Pass):
     """rows (T, 512): CLIP ViT-B/32's projected features of all frames, resized by PIL."""
 
     name: ClassVar[str] = "clip_b32_pictures"
+    weights: ClassVar[tuple[str, ...]] = ("clip_b32",)
 
     def start(self, video: Video) -> Running:
-        return features.Collected(lambda frames: self.net().pictures(frames).cpu().numpy())
+        return features.Collected(self._look)
+
+    def _look(self, frames: np.ndarray) -> np.ndarray:
+        net = clip.images(weights.locate(self.setup.weights, "clip_b32"), self.setup.device, self.setup.precision)
+        return net.pictures(frames).cpu().numpy()
 
 
-class StyleText(_ClipPass):
+class StyleText(Pass):
     """text (512,): the style's projected features, and scale: CLIP's exp(logit_scale). It looks at no frame."""
 
     name: ClassVar[str] = "clip_b32_style"
+    weights: ClassVar[tuple[str, ...]] = ("clip_b32",)
 
     def reads(self, video: Video) -> str:
         return style(video)
@@ -48,18 +47,19 @@ class StyleText(_ClipPass):
         return ()
 
     def start(self, video: Video) -> Running:
-        return _Text(self.net(), style(video))
+        return _Text(self.setup, style(video))
 
 
 class _Text(Running):
-    def __init__(self, net: clip.Clip, text: str) -> None:
-        self.net, self.text = net, text
+    def __init__(self, setup: Setup, text: str) -> None:
+        self.setup, self.text = setup, text
 
     def take(self, frames: np.ndarray) -> bool:
         return False
 
     def result(self) -> Found:
-        return {"text": self.net.texts([self.text])[0].cpu().numpy(), "scale": np.array(self.net.scale())}
+        net = clip.texts(weights.locate(self.setup.weights, "clip_b32"), self.setup.device, self.setup.precision)
+        return {"text": net([self.text])[0].cpu().numpy(), "scale": np.array(net.scale)}
 
 
 class AppearanceStyle(Dimension):

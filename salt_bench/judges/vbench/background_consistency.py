@@ -22,8 +22,8 @@ class ClipFrames(Pass):
         return features.Collected(self._look)
 
     def _look(self, frames: np.ndarray) -> np.ndarray:
-        net = clip.load(weights.locate(self.setup.weights, "clip_b32"), self.setup.device, self.setup.precision)
-        return net.images(frames).cpu().numpy()
+        net = clip.images(weights.locate(self.setup.weights, "clip_b32"), self.setup.device, self.setup.precision)
+        return net.frames(frames).cpu().numpy()
 
 
 class BackgroundConsistency(Dimension):

@@ -70,10 +70,7 @@ _ENGINES: list[Engine] = []
 
 def _begin(engine: Engine) -> None:
     """A worker's start: Ctrl-C is the parent's to handle, and a worker never outlives its parent."""
-    import torch
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _ENGINES.append(engine)
 

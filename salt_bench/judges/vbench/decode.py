@@ -89,8 +89,13 @@ def _explained(what: str) -> Iterator[None]:
     except Refused:
         raise
     except Exception as error:
-        said = error.strerror if isinstance(error, (OSError, av.FFmpegError)) else str(error)
-        raise Refused(what + (said or type(error).__name__).splitlines()[0]) from error
+        raise Refused(what + said(error)) from error
+
+
+def said(error: Exception) -> str:
+    """What an error says, in one line and without the path that FFmpeg and the system add."""
+    reason = error.strerror if isinstance(error, (OSError, av.FFmpegError)) else ""
+    return (reason or str(error) or type(error).__name__).splitlines()[0]
 
 
 def _open(path: Path) -> av.container.InputContainer:

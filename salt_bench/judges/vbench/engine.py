@@ -13,6 +13,7 @@ from typing import Any
 from salt_bench import files
 from salt_bench.judges.vbench import dimensions
 from salt_bench.judges.vbench.base import Dimension, Found, Judged, Pass, Refused, Setup, Video
+from salt_bench.judges.vbench.decode import said
 from salt_bench.judges.vbench.looking import see
 from salt_bench.judges.vbench.store import Store
 
@@ -69,7 +70,7 @@ class Engine:
         try:
             known = self._known(job, [made(kind, self.setup) for kind in kinds])
         except (Refused, OSError) as error:
-            return failed(job, str(error))
+            return failed(job, said(error))
         judged = [self._row(job, dimensions.find(name), times, known) for name, times in job.dimensions.items()]
         return Done(job, tuple(judged), known.decodes, known.seconds | {"all": time.perf_counter() - began})
 

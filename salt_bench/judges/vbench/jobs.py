@@ -75,6 +75,10 @@ def standard(videos: Path, names: Sequence[str], suite: Mapping[str, Asked], sta
                 jobs.append(Job(name, files[name], text, index, here, asked.auxiliary))
             else:
                 missing += [{"video": f"{text}-{index}", "dimension": name} for name in here if name != "static_filter"]
+    if not jobs:
+        raise WrongUse(
+            f"no video below {videos} is named {{prompt}}-{{index}} for a prompt of {', '.join(names)}: try --mode custom"
+        )
     order = {name: number for number, name in enumerate(names)}
     missing.sort(key=lambda one: order[one["dimension"]])
     return Plan(tuple(sorted(jobs, key=lambda job: job.name)), tuple(missing), (*unused, *sorted(stems.values())))

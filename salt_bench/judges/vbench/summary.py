@@ -51,11 +51,11 @@ def split_name(stem: str) -> tuple[str, int]:
 
 def summarise(rows: Iterable[Mapping[str, Any]], protocol: Mapping[str, Any], scales: Mapping[str, float]) -> dict[str, Any]:
     """Each dimension's score over the set: `scales` times the weighted mean of its values; None where it has none."""
-    sums: dict[str, tuple[float, float]] = {}
+    sums = dict.fromkeys(scales, (0.0, 0.0))
     for row in rows:
-        name = row["judge"].removeprefix("vbench/")
-        top, bottom = sums.get(name, (0.0, 0.0))
-        judged = row["value"] is not None
-        sums[name] = (top + row["weight"] * row["value"], bottom + row["weight"]) if judged else (top, bottom)
+        if row["value"] is not None:
+            name = row["judge"].removeprefix("vbench/")
+            top, bottom = sums[name]
+            sums[name] = (top + row["weight"] * row["value"], bottom + row["weight"])
     scores = {name: scales[name] * top / bottom if bottom else None for name, (top, bottom) in sums.items()}
     return {"dimensions": scores, "quality": None, "semantic": None, "total": None, "protocol": dict(protocol)}

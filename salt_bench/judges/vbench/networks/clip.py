@@ -18,18 +18,19 @@ from salt_bench.judges.vbench import pixels
 
 Weights = Mapping[str, torch.Tensor]
 _HEAD = 64  # channels per attention head, in every released CLIP
+_INTEGERS = {"input_resolution", "context_length", "vocab_size"}  # in the released files; they say what the shapes say
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
-    """`model` is open_clip's CLIP in evaluation; `side` the pixels of its square input; `dtype` that of its matrices."""
+class Images:
+    """The image tower: `model` is open_clip's; `side` the pixels of its square input; `dtype` that of its matrices."""
 
     model: Any
     side: int
     device: str
     dtype: torch.dtype
 
-    def images(self, frames: np.ndarray) -> torch.Tensor:
+    def frames(self, frames: np.ndarray) -> torch.Tensor:
         """Projected features (t, D) of uint8 frames (t, H, W, 3), resized as float tensors: bicubic, no antialias, no clamp."""
         small = pixels.resized(pixels.tensor(frames).to(self.device), self.side, "bicubic")
         return self.encode(pixels.center(small, self.side))
@@ -41,19 +42,24 @@ class Clip:
     def encode(self, squares: torch.Tensor) -> torch.Tensor:
         """Features (t, D) of (t, 3, side, side), 0 to 255."""
         with torch.inference_mode():
-            return self.model.encode_image(pixels.normalised(squares, pixels.CLIP).to(self.dtype))
+            return self.model(pixels.normalised(squares, pixels.CLIP).to(self.dtype))
 
-    def texts(self, texts: list[str]) -> torch.Tensor:
+
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """The text tower: `model` is open_clip's CLIP without its image tower; `scale` is exp(logit_scale), 100 as released."""
+
+    model: Any
+    scale: float
+    device: str
+
+    def __call__(self, texts: list[str]) -> torch.Tensor:
         """Projected features (N, D) of texts."""
         import open_clip
 
         tokens = open_clip.SimpleTokenizer(context_length=self.model.context_length)(texts)
         with torch.inference_mode():
             return self.model.encode_text(tokens.to(self.device))
-
-    def scale(self) -> float:
-        """exp(logit_scale): 100 in the released weights."""
-        return float(self.model.logit_scale.exp())
 
 
 def _pil_square(frame: np.ndarray, side: int) -> np.ndarray:
@@ -67,10 +73,17 @@ def _pil_square(frame: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(image.crop((left, top, left + side, top + side)))
 
 
-@lru_cache(maxsize=4)
-def load(path: Path, device: str, precision: str) -> Clip:
-    """The network in `path`, one for all who ask. Precision "fp16" is the official one on CUDA: matrices in half, norms not."""
-    return build(read(path), device, torch.float16 if precision == "fp16" else torch.float32)
+@lru_cache(maxsize=2)
+def images(path: Path, device: str, precision: str) -> Images:
+    """The image tower in `path`, one for all who ask. Precision "fp16" is the official one on CUDA: matrices in half, norms
+    in float32."""
+    return image_tower(read(path), device, precision)
+
+
+@lru_cache(maxsize=1)
+def texts(path: Path, device: str, precision: str) -> Texts:
+    """The text tower in `path`."""
+    return text_tower(read(path), device, precision)
 
 
 def read(path: Path) -> Weights:
@@ -78,7 +91,7 @@ def read(path: Path) -> Weights:
     if _is_script(path):
         return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
     try:
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
+        return dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
     except Exception as error:
         raise UserError(f"{path} is no CLIP weight file ({type(error).__name__}): fetch it again") from error
 
@@ -91,39 +104,49 @@ def _is_script(path: Path) -> bool:
         return any("/code/" in name for name in archive.namelist())
 
 
-def build(state: Weights, device: str, dtype: torch.dtype) -> Clip:
-    """A CLIP of the sizes that `state` has, holding it."""
-    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, convert_weights_to_lp
+def image_tower(state: Weights, device: str, precision: str) -> Images:
+    """The image half of `state`."""
+    model, dtype = _empty(state, precision)
+    tower = {name.removeprefix("visual."): value for name, value in state.items() if name.startswith("visual.")}
+    side = model.visual.image_size[0]
+    return Images(_filled(model.visual, tower, dtype).to(device), side, device, dtype)
+
+
+def text_tower(state: Weights, device: str, precision: str) -> Texts:
+    """The text half of `state`."""
+    model, dtype = _empty(state, precision)
+    model.visual = None
+    size = model.context_length
+    model.attn_mask = torch.full((size, size), float("-inf")).triu_(1)
+    tower = {name: value for name, value in state.items() if not name.startswith("visual.") and name not in _INTEGERS}
+    return Texts(_filled(model, tower, dtype).to(device), float(state["logit_scale"].float().exp()), device)
+
+
+def _empty(state: Weights, precision: str) -> tuple[Any, torch.dtype]:
+    """A CLIP of the sizes that `state` has, without numbers: no random start for what is overwritten at once."""
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
     width, _, patch, _ = state["visual.conv1.weight"].shape
-    grid = round((len(state["visual.positional_embedding"]) - 1) ** 0.5)
-    inner = len(state["ln_final.weight"])
-    vision = CLIPVisionCfg(
-        layers=_layers(state, "visual.transformer"), width=width, head_width=_HEAD, patch_size=patch, image_size=grid * patch
-    )
-    text = CLIPTextCfg(
-        context_length=len(state["positional_embedding"]),
-        vocab_size=len(state["token_embedding.weight"]),
-        width=inner,
-        heads=inner // _HEAD,
-        layers=_layers(state, "transformer"),
-    )
-    with torch.device("meta"):  # no random start for 400 million numbers that are overwritten at once
-        model = CLIP(state["text_projection"].shape[1], vision, text, quick_gelu=True, cast_dtype=dtype)
-    size = text.context_length
-    model.attn_mask = torch.full((size, size), float("-inf")).triu_(1)
-    model.load_state_dict(_floats(state), assign=True)
+    side = patch * round((len(state["visual.positional_embedding"]) - 1) ** 0.5)
+    depth = _layers(state, "visual.transformer")
+    vision = CLIPVisionCfg(layers=depth, width=width, head_width=_HEAD, patch_size=patch, image_size=side)
+    words, inner = state["token_embedding.weight"].shape
+    length, depth = len(state["positional_embedding"]), _layers(state, "transformer")
+    text = CLIPTextCfg(context_length=length, vocab_size=words, width=inner, heads=inner // _HEAD, layers=depth)
+    dtype = torch.float16 if precision == "fp16" else torch.float32
+    with torch.device("meta"):
+        return CLIP(state["text_projection"].shape[1], vision, text, quick_gelu=True, cast_dtype=dtype), dtype
+
+
+def _filled(model: Any, state: Weights, dtype: torch.dtype) -> Any:
+    from open_clip.model import convert_weights_to_lp
+
+    model.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
     if dtype == torch.float16:
         convert_weights_to_lp(model, dtype)
-    return Clip(model.eval().to(device), grid * patch, device, dtype)
+    return model.eval().requires_grad_(False)
 
 
 def _layers(state: Weights, tower: str) -> int:
     found = (re.match(rf"{re.escape(tower)}\.resblocks\.(\d+)\.", name) for name in state)
     return 1 + max(int(match[1]) for match in found if match)
-
-
-def _floats(state: Weights) -> dict[str, torch.Tensor]:
-    """The tensors as float32; the three integers of the released files, which say what the shapes say, are left out."""
-    extra = {"input_resolution", "context_length", "vocab_size"}
-    return {name: value.float() for name, value in state.items() if name not in extra}
