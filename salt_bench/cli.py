@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salt_bench.commands import judge as judge_commands
 from salt_bench.commands import vbench as vbench_commands
 from salt_bench.commands.output import say as _say
 from salt_bench.errors import UserError, WrongUse
@@ -230,6 +231,7 @@ def doctor() -> None:
         raise typer.Exit(ERROR)
 
 
+judge_commands.register(app)
 vbench_commands.register(app)
 
 

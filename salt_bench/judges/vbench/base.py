@@ -16,6 +16,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from salt_bench.errors import UserError
+
+
+class Refused(UserError):
+    """What a pass raises for a video that it cannot look at; the message becomes the note of the video's row."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Where and how networks run: the folder of weights in the official cache layout, "cpu" or "cuda", and the precision of
+    CLIP ("fp32" or, as the official judges run it on CUDA, "fp16")."""
+
+    weights: Path
+    device: str = "cpu"
+    precision: str = "fp32"
+
 
 @dataclass(frozen=True)
 class Video:
@@ -57,6 +73,13 @@ class Pass(ABC):
     """The names of its weight files, see `weights.py`."""
     size: ClassVar[tuple[int, int] | None] = None
     """(height, width) that the decoder's own bilinear scaler brings frames to; None for frames as they are."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+
+    def reads(self, video: Video) -> str:
+        """What it reads besides frames (a text): a part of the key under which its result is kept."""
+        return ""
 
     def chosen(self, video: Video) -> Sequence[int] | None:
         """Which frames it wants, ascending, repeats allowed; None for all."""

@@ -1,0 +1,207 @@
+"""`salt-bench judge`: a folder of videos in, VBench's numbers out. `salt-bench weights`: the files that it needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from salt_bench.errors import WrongUse
+
+if TYPE_CHECKING:
+    from salt_bench.judges.vbench.engine import Done, Engine
+    from salt_bench.judges.vbench.jobs import Plan
+
+UNJUDGED, INTERRUPTED = 6, 130
+WEIGHTS = Path("~/.cache/vbench")
+"""Where the official judges keep their weights."""
+
+
+class Suite(StrEnum):
+    """Whose judges."""
+
+    vbench = "vbench"
+
+
+class Mode(StrEnum):
+    """Which videos a dimension takes."""
+
+    standard = "standard"
+    custom = "custom"
+
+
+class Precision(StrEnum):
+    """Of CLIP; all else is fp32 always."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+
+
+def judge(
+    videos: Annotated[Path, typer.Argument(help="A folder of videos, or one video.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Write scores.jsonl and summary.json here.", show_default=False)],
+    suite: Annotated[Suite, typer.Option(help="Whose judges.")] = Suite.vbench,
+    mode: Annotated[
+        Mode, typer.Option(help="standard: the suite's own videos; custom: all in every dimension.")
+    ] = Mode.standard,
+    dimensions: Annotated[str, typer.Option(help="Names with commas between.", show_default="all there are")] = "",
+    weights: Annotated[Path, typer.Option(help="Folder of weights in VBench's own layout.")] = WEIGHTS,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    jobs: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each.")] = 1,
+    prompts: Annotated[Path | None, typer.Option(help="JSON {relative path: prompt}.", show_default="file names")] = None,
+    precision: Annotated[Precision, typer.Option(help="Of CLIP; official on CUDA: fp16.")] = Precision.fp32,
+    static_filter: Annotated[
+        bool, typer.Option("--static-filter", help="Flickering: the first 5 static of 25 samples.")
+    ] = False,
+) -> None:
+    """Judge VIDEOS by VBench's dimensions. Stop it at any time: the same command goes on."""
+    from salt_bench.judges.vbench import dimensions as known
+    from salt_bench.judges.vbench.base import Setup
+
+    names = [part.strip() for part in dimensions.split(",") if part.strip()] or known.available()
+    known.check(names)
+    if static_filter and (mode is Mode.custom or "temporal_flickering" not in names):
+        raise WrongUse("--static-filter chooses among a prompt's samples: it needs --mode standard and temporal_flickering")
+    if prompts and mode is Mode.standard:
+        raise WrongUse("--prompts is for --mode custom; in standard mode the prompts are the suite's")
+    names = sorted(dict.fromkeys(names), key=known.order)
+    setup = Setup(weights.expanduser(), _device(device), precision.value)
+    plan = _plan(videos, mode, names, setup.weights, prompts, static_filter)
+    asked = [*names, "static_filter"] if static_filter else names
+    engine = _engine(setup, asked, out)
+    try:
+        done = _finished(engine, plan, jobs)
+    except KeyboardInterrupt:
+        print("\nstopped; nothing finished is lost: the same command goes on where this one stopped", flush=True)
+        raise typer.Exit(INTERRUPTED) from None
+    _write(out, plan, done, _protocol(engine, mode, asked, static_filter), static_filter)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name.split(":")[0] not in ("cpu", "cuda"):
+        raise WrongUse(f"--device is cpu or cuda, got {name!r}")
+    if name != "cpu" and not torch.cuda.is_available():
+        raise WrongUse(f"--device {name} needs a GPU that torch can use, and there is none: use --device cpu")
+    return name
+
+
+def _plan(videos: Path, mode: Mode, names: Sequence[str], weights: Path, prompts: Path | None, static_filter: bool) -> Plan:
+    from salt_bench.judges.vbench import jobs, summary
+
+    if mode is Mode.standard:
+        return jobs.standard(videos, names, summary.suite(weights), static_filter)
+    return jobs.custom(videos, names, jobs.read_prompts(prompts) if prompts else {})
+
+
+def _engine(setup: Any, names: Sequence[str], out: Path) -> Engine:
+    from salt_bench.judges.vbench import dimensions, store, weights
+    from salt_bench.judges.vbench.engine import Engine
+
+    needed = sorted({name for kind in dimensions.passes(names) for name in kind.weights})
+    weights.need(setup.weights, needed)
+    paths = {name: weights.locate(setup.weights, name) for name in needed}
+    folder = out / "cache"
+    return Engine(setup, store.Store(folder, store.weight_digests(folder, paths)))
+
+
+def _finished(engine: Engine, plan: Plan, workers: int) -> dict[str, Done]:
+    """Every job done, by its name; a bar shows how far it is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from salt_bench.judges.vbench.crew import judge_all
+
+    console, done = Console(stderr=True), {}
+    columns = (TextColumn("videos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=len(plan.jobs))
+        for one in judge_all(engine, plan.jobs, workers):
+            done[one.job.name] = one
+            bar.update(task, advance=1, description=one.job.name)
+            if not console.is_terminal:
+                note = (
+                    f"[{len(done)}/{len(plan.jobs)}] {one.job.name}: {one.seconds.get('all', 0):.1f} s, {one.decodes} decodes"
+                )
+                console.print(note, markup=False, highlight=False, soft_wrap=True)
+    return done
+
+
+def _protocol(engine: Engine, mode: Mode, names: Sequence[str], static_filter: bool) -> dict[str, Any]:
+    """All that the numbers depend on besides the videos."""
+    from importlib import metadata
+
+    setup = engine.setup
+    return {
+        "suite": "vbench",
+        "mode": mode.value,
+        "dimensions": list(names),
+        "frames": "PyAV, rgb24, one decode; deeper video brought to 8 bit, rotation applied",
+        "device": setup.device.split(":")[0],
+        "precision": {"clip": setup.precision, "else": "fp32"},
+        "static_filter": static_filter,
+        "means": "one process",
+        "weights": dict(sorted(engine.store.weights.items())),
+        "versions": {
+            name: metadata.version(name) for name in ("av", "numpy", "open_clip_torch", "pillow", "torch", "torchvision")
+        },
+    }
+
+
+def _write(out: Path, plan: Plan, done: Mapping[str, Done], protocol: dict[str, Any], static_filter: bool) -> None:
+    """Both files, in the order of the videos' names, and a word on what is not in them."""
+    from salt_bench import files
+    from salt_bench.judges.vbench import dimensions, flickering_filter, summary
+
+    rows = [asdict(row) for job in plan.jobs for row in done[job.name].rows]
+    if static_filter:
+        rows = flickering_filter.applied(rows)
+    rows.sort(key=lambda row: (dimensions.order(row["judge"].removeprefix("vbench/")), row["video"]))
+    files.write_text(out / "scores.jsonl", "".join(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows))
+    scales = {name: dimensions.find(name).scale for name in protocol["dimensions"]}
+    found = summary.summarise(rows, protocol, scales) | {"missing": list(plan.missing)}
+    files.write_text(out / "summary.json", json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    timings = [{"video": one.job.name, "decodes": one.decodes, "seconds": dict(one.seconds)} for one in done.values()]
+    files.write_text(out / "timings.jsonl", "".join(json.dumps(line) + "\n" for line in timings))
+    for line in _report(out, plan, rows, found):
+        print(line, flush=True)
+    if plan.missing or any(row["value"] is None for row in rows):
+        raise typer.Exit(UNJUDGED)
+
+
+def _report(out: Path, plan: Plan, rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> Iterator[str]:
+    for name, score in found["dimensions"].items():
+        yield f"{name:24} {'not judged' if score is None else format(score, '.6f')}"
+    unjudged = [row for row in rows if row["value"] is None]
+    if unjudged:
+        first = unjudged[0]
+        which = f"{first['video']!r} by {first['judge']}"
+        yield f"{len(unjudged)} rows could not be judged, the first, {which}, because: {first['note']}"
+    if plan.missing:
+        first = plan.missing[0]
+        yield f"{len(plan.missing)} videos are missing, the first is {first['video']!r} for {first['dimension']}"
+    if plan.unused:
+        yield f"{len(plan.unused)} files were not asked for, the first is {plan.unused[0]!r}"
+    yield f"scores: {out / 'scores.jsonl'}, summary: {out / 'summary.json'}"
+
+
+def weights(
+    folder: Annotated[Path, typer.Option("--dir", help="Folder of weights in VBench's own layout.")] = WEIGHTS,
+) -> None:
+    """List the weight files of VBench's judges: where they belong, where they come from, and whether they are there."""
+    from salt_bench.judges.vbench import weights as table
+
+    for check in table.verify(folder.expanduser()):
+        print(f"{check.state:12} {check.weight.name:9} {check.weight}; for {check.weight.used_by}", flush=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Puts both commands into the command line."""
+    app.command()(judge)
+    app.command()(weights)

@@ -1,0 +1,136 @@
+"""Many videos, many dimensions: every distinct pass once per video, in one decode, and never twice for the same bytes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from salt_bench import files
+from salt_bench.judges.vbench import dimensions
+from salt_bench.judges.vbench.base import Dimension, Found, Judged, Pass, Refused, Setup, Video
+from salt_bench.judges.vbench.decode import said
+from salt_bench.judges.vbench.looking import see
+from salt_bench.judges.vbench.store import Store
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video and what is asked of it. `name` is its path relative to the folder of videos; `dimensions` maps a name to how
+    often the suite asks for it (2 where its prompt stands there twice)."""
+
+    name: str
+    path: Path
+    text: str
+    index: int
+    dimensions: Mapping[str, int]
+    auxiliary: Mapping[str, Any] = field(default_factory=dict)
+
+    def video(self) -> Video:
+        return Video(self.path, 0, 0, 0, 0.0, self.text, self.index, self.auxiliary)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one dimension said of one video; `value` None where `note` says why it said nothing."""
+
+    video: str
+    prompt: str
+    sample_seed: int
+    judge: str
+    value: float | None
+    weight: float
+    note: str
+    extra: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A job that is finished. `seconds` are per pass; `decodes` is 0 where everything was known already."""
+
+    job: Job
+    rows: tuple[Row, ...]
+    decodes: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Judges one video after the other; a process makes its passes, and so its networks, once."""
+
+    setup: Setup
+    store: Store
+
+    def __call__(self, job: Job) -> Done:
+        began, kinds = time.perf_counter(), dimensions.passes(job.dimensions)
+        try:
+            known = self._known(job, [made(kind, self.setup) for kind in kinds])
+        except (Refused, OSError) as error:
+            return failed(job, said(error))
+        judged = [self._row(job, dimensions.find(name), times, known) for name, times in job.dimensions.items()]
+        return Done(job, tuple(judged), known.decodes, known.seconds | {"all": time.perf_counter() - began})
+
+    def _known(self, job: Job, kinds: Sequence[Pass]) -> _Known:
+        digest = files.digest(job.path)
+        video = job.video()
+        found = {kind.name: kept for kind in kinds if (kept := self.store.get(digest, kind, video)) is not None}
+        missing = [kind for kind in kinds if kind.name not in found]
+        facts = self.store.facts(digest)
+        if facts and not missing:
+            size = Video(
+                job.path, facts["frames"], facts["height"], facts["width"], facts["fps"], job.text, job.index, job.auxiliary
+            )
+            return _Known(size, tuple(facts["notes"]), found, {}, 0, {})
+        seen = see(video, missing)
+        for kind in missing:
+            if kind.name in seen.found:
+                self.store.put(digest, kind, video, seen.found[kind.name])
+        of = seen.video
+        facts = {"frames": of.frames, "height": of.height, "width": of.width, "fps": of.fps, "notes": seen.notes}
+        self.store.keep_facts(digest, facts)
+        return _Known(of, seen.notes, found | seen.found, seen.errors, seen.decodes, seen.seconds)
+
+    def _row(self, job: Job, dimension: Dimension, times: int, known: _Known) -> Row:
+        word = known.word(dimension)
+        value = None if word.value is None else float(word.value)
+        if value is not None and not math.isfinite(value):
+            value, word = None, Judged(None, word.weight, f"the result is {value}, not a number")
+        note = "; ".join(part for part in (word.note, *known.notes) if part)
+        return Row(job.name, job.text, job.index, f"vbench/{dimension.name}", value, word.weight * times, note, word.extra)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """All that the dimensions of one video need: results by the name of their pass, or why there is none."""
+
+    video: Video
+    notes: tuple[str, ...]
+    found: Mapping[str, Found]
+    errors: Mapping[str, str]
+    decodes: int
+    seconds: dict[str, float]
+
+    def word(self, dimension: Dimension) -> Judged:
+        for kind in dimension.passes:
+            if kind.name in self.errors:
+                return Judged(None, note=self.errors[kind.name])
+        try:
+            return dimension(self.video, {kind: self.found[kind.name] for kind in dimension.passes})
+        except Exception as error:  # one video must not end the run over thousands
+            return Judged(None, note=str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}")
+
+
+@cache
+def made(kind: type[Pass], setup: Setup) -> Pass:
+    """The pass of this process."""
+    return kind(setup)
+
+
+def failed(job: Job, why: str) -> Done:
+    """A job whose rows all say why there is no value."""
+    rows = [Row(job.name, job.text, job.index, f"vbench/{name}", None, 1.0, why, {}) for name in job.dimensions]
+    return Done(job, tuple(rows))

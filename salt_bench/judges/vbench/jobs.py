@@ -1,0 +1,113 @@
+"""From a folder of videos to what is asked of each: the suite's own rule, or every dimension of every video."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from salt_bench.errors import WrongUse
+from salt_bench.judges.vbench.decode import SUFFIXES
+from salt_bench.judges.vbench.engine import Job
+from salt_bench.judges.vbench.summary import Asked, split_name
+
+SAMPLES, FILTERED_SAMPLES = 5, 25
+"""Videos per prompt; for temporal flickering before its static filter."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs in the order of their names; the videos that the suite asks for and that are not there, with the dimensions
+    that miss them; and the files that nothing asks for."""
+
+    jobs: tuple[Job, ...]
+    missing: tuple[Mapping[str, str], ...] = ()
+    unused: tuple[str, ...] = ()
+
+
+def custom(videos: Path, names: Sequence[str], prompts: Mapping[str, Any]) -> Plan:
+    """Every video in every dimension. Its prompt is the one in `prompts`, else the one in its file name."""
+    files, unused = _files(videos)
+    stray = sorted(set(prompts) - set(files))
+    if stray:
+        near = difflib.get_close_matches(stray[0], list(files), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "a key is a path relative to the folder of videos"
+        raise WrongUse(f"--prompts names {stray[0]!r}, which is no video below {videos}: {hint}")
+    return Plan(tuple(_custom(name, path, names, prompts) for name, path in files.items()), unused=tuple(unused))
+
+
+def _custom(name: str, path: Path, names: Sequence[str], prompts: Mapping[str, Any]) -> Job:
+    text, index = split_name(path.stem)
+    given = prompts.get(name, text)
+    auxiliary = {} if isinstance(given, str) else given.get("auxiliary_info", {})
+    return Job(name, path, given if isinstance(given, str) else given["prompt"], index, dict.fromkeys(names, 1), auxiliary)
+
+
+def read_prompts(path: Path) -> dict[str, Any]:
+    """{relative path: prompt}; instead of a prompt, {"prompt": …, "auxiliary_info": …} as in the suite. Raises WrongUse."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WrongUse(f"--prompts {path} cannot be read as JSON ({error})") from error
+    if not isinstance(found, dict) or not all(map(_is_prompt, found.values())):
+        raise WrongUse(f"--prompts {path} must be a JSON object {{relative path: prompt}}")
+    return found
+
+
+def _is_prompt(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("prompt"), str))
+
+
+def standard(videos: Path, names: Sequence[str], suite: Mapping[str, Asked], static_filter: bool) -> Plan:
+    """Each dimension takes the videos of its own prompts, `{prompt}-{index}` with any extension, and no others."""
+    files, unused = _files(videos)
+    stems = _by_stem(files)
+    jobs, missing = [], []
+    for text, asked in suite.items():
+        wanted = {name: times for name, times in asked.dimensions.items() if name in names}
+        for index in range(FILTERED_SAMPLES if static_filter else SAMPLES):
+            here = _at(index, wanted, static_filter)
+            if here and f"{text}-{index}" in stems:
+                name = stems.pop(f"{text}-{index}")
+                jobs.append(Job(name, files[name], text, index, here, asked.auxiliary))
+            else:
+                missing += [{"video": f"{text}-{index}", "dimension": name} for name in here if name != "static_filter"]
+    if not jobs:
+        raise WrongUse(
+            f"no video below {videos} is named {{prompt}}-{{index}} for a prompt of {', '.join(names)}: try --mode custom"
+        )
+    order = {name: number for number, name in enumerate(names)}
+    missing.sort(key=lambda one: order[one["dimension"]])
+    return Plan(tuple(sorted(jobs, key=lambda job: job.name)), tuple(missing), (*unused, *sorted(stems.values())))
+
+
+def _at(index: int, wanted: Mapping[str, int], static_filter: bool) -> dict[str, int]:
+    """What is asked of sample `index`: all of it of the first five, flickering of the others if it is to be filtered."""
+    here = {name: times for name, times in wanted.items() if index < SAMPLES or name == "temporal_flickering"}
+    return here | ({"static_filter": 1} if static_filter and "temporal_flickering" in here else {})
+
+
+def _by_stem(files: Iterable[str]) -> dict[str, str]:
+    stems: dict[str, str] = {}
+    for name in files:
+        other = stems.setdefault(Path(name).stem, name)
+        if other != name:
+            raise WrongUse(f"two files for one sample, {other!r} and {name!r}: leave one of them")
+    return stems
+
+
+def _files(videos: Path) -> tuple[dict[str, Path], list[str]]:
+    """The videos at or below a path by their relative names, in the order of these; and the names of the other files."""
+    if videos.is_file():
+        return {videos.name: videos}, []
+    if not videos.is_dir():
+        raise WrongUse(f"no folder {videos}: give a folder of videos, or one video")
+    seen = sorted((path.relative_to(videos).as_posix(), path) for path in videos.rglob("*") if path.is_file())
+    shown = [(name, path) for name, path in seen if not any(part.startswith(".") for part in Path(name).parts)]
+    found = {name: path for name, path in shown if path.suffix.lower() in SUFFIXES}
+    if not found:
+        raise WrongUse(f"no videos in {videos}: it holds no file with one of the extensions {' '.join(SUFFIXES)}")
+    return found, [name for name, _ in shown if name not in found]

@@ -1,0 +1,152 @@
+"""OpenAI's CLIP from its released files, on open_clip's network: sizes are read from the weights themselves."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from salt_bench.errors import UserError
+from salt_bench.judges.vbench import pixels
+
+Weights = Mapping[str, torch.Tensor]
+_HEAD = 64  # channels per attention head, in every released CLIP
+_INTEGERS = {"input_resolution", "context_length", "vocab_size"}  # in the released files; they say what the shapes say
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """The image tower: `model` is open_clip's; `side` the pixels of its square input; `dtype` that of its matrices."""
+
+    model: Any
+    side: int
+    device: str
+    dtype: torch.dtype
+
+    def frames(self, frames: np.ndarray) -> torch.Tensor:
+        """Projected features (t, D) of uint8 frames (t, H, W, 3), resized as float tensors: bicubic, no antialias, no clamp."""
+        small = pixels.resized(pixels.tensor(frames).to(self.device), self.side, "bicubic")
+        return self.encode(pixels.center(small, self.side))
+
+    def pictures(self, frames: np.ndarray) -> torch.Tensor:
+        """The same by way of PIL, whose bicubic resize always smooths: features (t, D)."""
+        return self.encode(pixels.tensor(np.stack([_pil_square(frame, self.side) for frame in frames])).to(self.device))
+
+    def encode(self, squares: torch.Tensor) -> torch.Tensor:
+        """Features (t, D) of (t, 3, side, side), 0 to 255."""
+        with torch.inference_mode():
+            return self.model(pixels.normalised(squares, pixels.CLIP).to(self.dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """The text tower: `model` is open_clip's CLIP without its image tower; `scale` is exp(logit_scale), 100 as released."""
+
+    model: Any
+    scale: float
+    device: str
+
+    def __call__(self, texts: list[str]) -> torch.Tensor:
+        """Projected features (N, D) of texts."""
+        import open_clip
+
+        tokens = open_clip.SimpleTokenizer(context_length=self.model.context_length)(texts)
+        with torch.inference_mode():
+            return self.model.encode_text(tokens.to(self.device))
+
+
+def _pil_square(frame: np.ndarray, side: int) -> np.ndarray:
+    from PIL import Image
+
+    height, width = pixels.short_side(frame.shape[0], frame.shape[1], side)
+    image = Image.fromarray(frame)
+    if (height, width) != frame.shape[:2]:
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    top, left = pixels.corner(height, width, side)
+    return np.asarray(image.crop((left, top, left + side, top + side)))
+
+
+@lru_cache(maxsize=2)
+def images(path: Path, device: str, precision: str) -> Images:
+    """The image tower in `path`, one for all who ask. Precision "fp16" is the official one on CUDA: matrices in half, norms
+    in float32."""
+    return image_tower(read(path), device, precision)
+
+
+@lru_cache(maxsize=1)
+def texts(path: Path, device: str, precision: str) -> Texts:
+    """The text tower in `path`."""
+    return text_tower(read(path), device, precision)
+
+
+def read(path: Path) -> Weights:
+    """The state dict in a released TorchScript archive, or in a file that holds nothing else."""
+    if _is_script(path):
+        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
+    except Exception as error:
+        raise UserError(f"{path} is no CLIP weight file ({type(error).__name__}): fetch it again") from error
+
+
+def _is_script(path: Path) -> bool:
+    """A TorchScript archive carries its code; a saved state dict does not."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
+def image_tower(state: Weights, device: str, precision: str) -> Images:
+    """The image half of `state`."""
+    model, dtype = _empty(state, precision)
+    tower = {name.removeprefix("visual."): value for name, value in state.items() if name.startswith("visual.")}
+    side = model.visual.image_size[0]
+    return Images(_filled(model.visual, tower, dtype).to(device), side, device, dtype)
+
+
+def text_tower(state: Weights, device: str, precision: str) -> Texts:
+    """The text half of `state`."""
+    model, dtype = _empty(state, precision)
+    model.visual = None
+    size = model.context_length
+    model.attn_mask = torch.full((size, size), float("-inf")).triu_(1)
+    tower = {name: value for name, value in state.items() if not name.startswith("visual.") and name not in _INTEGERS}
+    return Texts(_filled(model, tower, dtype).to(device), float(state["logit_scale"].float().exp()), device)
+
+
+def _empty(state: Weights, precision: str) -> tuple[Any, torch.dtype]:
+    """A CLIP of the sizes that `state` has, without numbers: no random start for what is overwritten at once."""
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+
+    width, _, patch, _ = state["visual.conv1.weight"].shape
+    side = patch * round((len(state["visual.positional_embedding"]) - 1) ** 0.5)
+    depth = _layers(state, "visual.transformer")
+    vision = CLIPVisionCfg(layers=depth, width=width, head_width=_HEAD, patch_size=patch, image_size=side)
+    words, inner = state["token_embedding.weight"].shape
+    length, depth = len(state["positional_embedding"]), _layers(state, "transformer")
+    text = CLIPTextCfg(context_length=length, vocab_size=words, width=inner, heads=inner // _HEAD, layers=depth)
+    dtype = torch.float16 if precision == "fp16" else torch.float32
+    with torch.device("meta"):
+        return CLIP(state["text_projection"].shape[1], vision, text, quick_gelu=True, cast_dtype=dtype), dtype
+
+
+def _filled(model: Any, state: Weights, dtype: torch.dtype) -> Any:
+    from open_clip.model import convert_weights_to_lp
+
+    model.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
+    if dtype == torch.float16:
+        convert_weights_to_lp(model, dtype)
+    return model.eval().requires_grad_(False)
+
+
+def _layers(state: Weights, tower: str) -> int:
+    found = (re.match(rf"{re.escape(tower)}\.resblocks\.(\d+)\.", name) for name in state)
+    return 1 + max(int(match[1]) for match in found if match)

@@ -1,0 +1,124 @@
+"""RAFT (Teed & Deng 2020) on torchvision's network, from the original C+T weights: a frame is encoded once, not once per pair,
+and only the last iteration's flow is brought to full size."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+ITERATIONS, SMALLEST = 20, 128
+_RENAMED = (
+    (r"^fnet\.", "feature_encoder."),
+    (r"^cnet\.", "context_encoder."),
+    (r"(layer\d\.\d)\.(conv|norm)([12])\.", lambda m: f"{m[1]}.convnormrelu{m[3]}.{int(m[2] == 'norm')}."),
+    (r"(encoder)\.(conv|norm)1\.", lambda m: f"{m[1]}.convnormrelu.{int(m[2] == 'norm')}."),
+    (r"^((?:feature|context)_encoder)\.conv2\.", r"\1.conv."),
+    (r"^update_block\.encoder\.conv([cf])([12])\.", lambda m: f"{_MOTION}.conv{ {'c': 'corr', 'f': 'flow'}[m[1]] }{m[2]}.0."),
+    (r"^update_block\.encoder\.conv\.", lambda m: f"{_MOTION}.conv.0."),
+    (r"^update_block\.gru\.conv([zrq])([12])\.", r"update_block.recurrent_block.convgru\2.conv\1."),
+    (r"^update_block\.mask\.0\.", "mask_predictor.convrelu.0."),
+    (r"^update_block\.mask\.2\.", "mask_predictor.conv."),
+)
+_MOTION = "update_block.motion_encoder"
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Frames as RAFT compares them: features and context, each (B, 256, H/8, W/8)."""
+
+    features: torch.Tensor
+    context: torch.Tensor
+
+    def __getitem__(self, which: slice) -> Encoded:
+        return Encoded(self.features[which], self.context[which])
+
+    def then(self, other: Encoded) -> Encoded:
+        return Encoded(torch.cat([self.features, other.features]), torch.cat([self.context, other.context]))
+
+
+@dataclass(frozen=True, eq=False)
+class Raft:
+    """`model` is torchvision's raft_large in evaluation."""
+
+    model: Any
+
+    def encode(self, frames: torch.Tensor) -> Encoded:
+        """Encodes (B, 3, H, W) of 0 to 255, padded by repeating the edges to multiples of 8."""
+        with torch.inference_mode():
+            images = 2 * (padded(frames) / 255.0) - 1
+            return Encoded(self.model.feature_encoder(images), self.model.context_encoder(images))
+
+    def flow(self, first: Encoded, second: Encoded) -> torch.Tensor:
+        """How far each pixel of the padded `first` moves to `second`: (B, 2, H, W) in pixels."""
+        from torchvision.models.optical_flow._utils import make_coords_grid, upsample_flow
+
+        model = self.model
+        with torch.inference_mode():
+            model.corr_block.build_pyramid(first.features, second.features)
+            hidden, context = torch.split(first.context, [128, 128], dim=1)
+            hidden, context = torch.tanh(hidden), F.relu(context)
+            start = make_coords_grid(len(hidden), *hidden.shape[-2:]).to(hidden.device)
+            coords = start
+            for _ in range(ITERATIONS):
+                found = model.corr_block.index_pyramid(centroids_coords=coords)
+                hidden, change = model.update_block(hidden, context, found, coords - start)
+                coords = coords + change
+            model.corr_block.corr_pyramid = []  # it is by far the largest thing here
+            return upsample_flow(coords - start, up_mask=model.mask_predictor(hidden))
+
+
+def padded(frames: torch.Tensor) -> torch.Tensor:
+    """(B, 3, H, W) with both sides grown to multiples of 8, half on each side, edges repeated."""
+    down, right = (-side % 8 for side in frames.shape[-2:])
+    return F.pad(frames, (right // 2, right - right // 2, down // 2, down - down // 2), mode="replicate")
+
+
+def top_mean(flow: torch.Tensor, share: float) -> list[float]:
+    """For each flow (2, H, W) the mean length of its int(share · H · W) longest vectors, in pixels."""
+    lengths = flow.square().sum(1).sqrt().flatten(1)
+    return lengths.topk(int(share * lengths.shape[1]), dim=1, sorted=False).values.double().mean(1).tolist()
+
+
+def pairs_at_once(height: int, width: int, device: str) -> int:
+    """How many pairs of frames fit: the correlation of all places with all places grows with the square of the picture."""
+    places = -(-height // 8) * -(-width // 8)
+    budget = 400e6 if device == "cpu" else 8e9  # bytes
+    return max(1, min(16, int(budget / (places**2 * 4 * 4 / 3))))
+
+
+def renamed(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The original state dict under torchvision's names; `norm3` is another name of `downsample.1`."""
+    found = {}
+    for key, value in state.items():
+        name = key.removeprefix("module.")
+        if ".norm3." not in name:
+            for pattern, new in _RENAMED:
+                name = re.sub(pattern, new, name)
+            found[name] = value
+    return found
+
+
+@lru_cache(maxsize=2)
+def load(path: Path, device: str) -> Raft:
+    """The network in `path`, in the original or in torchvision's naming, one for all who ask."""
+    from torchvision.models.optical_flow import raft_large
+
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    model = raft_large(weights=None)
+    model.load_state_dict(state if "mask_predictor.conv.weight" in state else renamed(state))
+    return Raft(model.eval().to(device))
+
+
+def consecutive(net: Raft, before: Encoded | None, now: Encoded, share: float) -> Sequence[float]:
+    """`top_mean` of the flow from each frame to the next: of `before` (one frame, or none) and then `now`."""
+    frames = before.then(now) if before else now
+    if len(frames.features) < 2:
+        return []
+    return top_mean(net.flow(frames[:-1], frames[1:]), share)

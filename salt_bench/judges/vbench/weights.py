@@ -1,0 +1,183 @@
+"""The official weight files: where VBench keeps them, where they come from, under which licence, and which bytes they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from salt_bench import files
+from salt_bench.errors import WrongUse
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One file. `path` is its place in VBench's cache folder; `sha256` the known beginning of its digest, "" where unknown."""
+
+    name: str
+    path: str
+    source: str
+    megabytes: int
+    licence: str
+    commercial: bool
+    used_by: str
+    sha256: str = ""
+
+    def __str__(self) -> str:
+        use = "" if self.commercial else ", NON-COMMERCIAL USE ONLY"
+        return f"{self.path} (about {self.megabytes} MB, {self.licence}{use}, from {self.source})"
+
+
+_HUB = "https://huggingface.co/OpenGVLab/VBench_Used_Models"
+_CLIP = "https://openaipublic.azureedge.net/clip/models"
+_CLIP_B = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
+_CLIP_L = "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
+
+TABLE = (
+    Weight(
+        "dino",
+        "dino_model/dino_vitbase16_pretrain.pth",
+        "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth",
+        343,
+        "Apache-2.0",
+        True,
+        "subject_consistency",
+    ),
+    Weight(
+        "clip_b32",
+        "clip_model/ViT-B-32.pt",
+        f"{_CLIP}/{_CLIP_B}/ViT-B-32.pt",
+        354,
+        "MIT",
+        True,
+        "background_consistency, appearance_style",
+        _CLIP_B,
+    ),
+    Weight(
+        "clip_l14",
+        "clip_model/ViT-L-14.pt",
+        f"{_CLIP}/{_CLIP_L}/ViT-L-14.pt",
+        933,
+        "MIT",
+        True,
+        "aesthetic_quality",
+        _CLIP_L,
+    ),
+    Weight(
+        "laion",
+        "aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth",
+        "https://github.com/LAION-AI/aesthetic-predictor",
+        1,
+        "MIT",
+        True,
+        "aesthetic_quality",
+    ),
+    Weight(
+        "raft",
+        "raft_model/models/raft-things.pth",
+        "models.zip of https://github.com/princeton-vl/RAFT",
+        21,
+        "BSD-3-Clause",
+        True,
+        "dynamic_degree, static_filter",
+    ),
+    Weight(
+        "amt",
+        "amt_model/amt-s.pth",
+        "https://huggingface.co/lalala125/AMT",
+        12,
+        "CC BY-NC 4.0",
+        False,
+        "motion_smoothness",
+    ),
+    Weight(
+        "musiq",
+        "pyiqa_model/musiq_spaq_ckpt-358bb6af.pth",
+        "the releases of https://github.com/chaofengc/IQA-PyTorch",
+        108,
+        "not stated for the file; its package is PolyForm Noncommercial 1.0",
+        False,
+        "imaging_quality",
+        "358bb6af",
+    ),
+    Weight(
+        "viclip",
+        "ViCLIP/ViClip-InternVid-10M-FLT.pth",
+        _HUB,
+        1710,
+        "see the source",
+        True,
+        "overall_consistency, temporal_style",
+    ),
+    Weight(
+        "umt",
+        "umt_model/l16_ptk710_ftk710_ftk400_f16_res224.pth",
+        _HUB,
+        1220,
+        "see the source",
+        True,
+        "human_action",
+    ),
+    Weight(
+        "grit",
+        "grit_model/grit_b_densecap_objectdet.pth",
+        _HUB,
+        840,
+        "MIT",
+        True,
+        "object_class, multiple_objects, color, spatial_relationship",
+    ),
+    Weight(
+        "tag2text",
+        "caption_model/tag2text_swin_14m.pth",
+        "https://huggingface.co/spaces/xinyu1205/recognize-anything",
+        4480,
+        "Apache-2.0",
+        True,
+        "scene",
+    ),
+)
+
+
+def weight(name: str) -> Weight:
+    """The entry called `name`. Raises KeyError."""
+    return {one.name: one for one in TABLE}[name]
+
+
+def locate(folder: Path, name: str) -> Path:
+    """The file of `name` below the cache folder. Raises WrongUse where it is missing."""
+    need(folder, [name])
+    return folder / weight(name).path
+
+
+def need(folder: Path, names: Iterable[str]) -> None:
+    """Raises WrongUse that lists all of the files that are missing, their sources and the remedy."""
+    missing = [weight(name) for name in names if not (folder / weight(name).path).is_file()]
+    if missing:
+        listed = "".join(f"\n  {one}" for one in missing)
+        raise WrongUse(f"{len(missing)} weight files are missing below {folder}; put them there, or give --weights:{listed}")
+
+
+@dataclass(frozen=True)
+class Check:
+    """`state`: "released" (the digest is the known one), "there" (no digest is known), "other bytes" or "missing"."""
+
+    weight: Weight
+    state: str
+    sha256: str
+
+
+def verify(folder: Path) -> Iterator[Check]:
+    """Every file of the table, looked for below `folder`, digests included (seconds per gigabyte)."""
+    for one in TABLE:
+        path = folder / one.path
+        sha = files.digest(path) if path.is_file() else ""
+        yield Check(one, _state(one, sha), sha)
+
+
+def _state(one: Weight, sha: str) -> str:
+    if not sha:
+        return "missing"
+    if not one.sha256:
+        return "there"
+    return "released" if sha.startswith(one.sha256) else "other bytes"

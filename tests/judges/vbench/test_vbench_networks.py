@@ -1,0 +1,154 @@
+"""Our forwards against the libraries', on small random weights."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import films
+import pytest
+import straight
+import tiny
+import torch
+
+from salt_bench.errors import UserError
+from salt_bench.judges.vbench.networks import clip, dino, raft
+
+
+@pytest.mark.parametrize("size", [(224, 224), (224, 388), (301, 224)])
+def test_dino(size: tuple[int, int]) -> None:
+    state, images = tiny.dino(), torch.randn(2, 3, *size)
+    other = straight.dino(state, tiny.DINO_WIDTH, tiny.DINO_DEPTH)
+    with torch.no_grad():
+        assert torch.allclose(dino.Dino(state)(images), other(images), atol=1e-4)
+
+
+def keys(distance: torch.Tensor) -> torch.Tensor:
+    """Keys' cubic kernel with a = -0.75, which is the library's."""
+    d, a = distance.abs(), -0.75
+    near, far = (a + 2) * d**3 - (a + 3) * d**2 + 1, a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
+    return torch.where(d <= 1, near, torch.where(d < 2, far, torch.zeros_like(d)))
+
+
+def test_positions_are_stretched_by_dinos_factor() -> None:
+    """Patch k of 24 reads at (k + 1/2) · 14 / 24.1 - 1/2, not at the place that the size would give."""
+    line = torch.rand(14)
+    table = torch.cat([torch.full((1, 1, 1), 99.0), line.repeat(14, 1).reshape(1, 196, 1)], 1)
+    found = dino.positions(table, 14, 24)
+    assert found[0, 0, 0] == 99
+    row = found[0, 1:, 0].reshape(14, 24)[7, 4:-4]
+    for stretched, same in ((24.1, True), (24.0, False)):
+        places = (torch.arange(4, 20) + 0.5) * 14 / stretched - 0.5
+        want = (keys(places[:, None] - torch.arange(14.0)) * line).sum(1)
+        assert torch.allclose(row, want, atol=1e-4) is same
+
+
+def test_clip_is_open_clips() -> None:
+    state, frames = tiny.clip("clip_b32"), films.noise(2, 224, 224)
+    other = straight.clip(state, **tiny.SIZES["clip_b32"])
+    with torch.no_grad():
+        want = other.encode_image(straight.clip_prepare(224)(torch.from_numpy(frames).permute(0, 3, 1, 2).float()))
+        assert torch.allclose(clip.image_tower(state, "cpu", "fp32").frames(frames), want, atol=1e-5)
+        texts = clip.text_tower(state, "cpu", "fp32")
+        import open_clip
+
+        assert torch.allclose(
+            texts(["Van Gogh style", "x"]), other.encode_text(open_clip.tokenize(["Van Gogh style", "x"])), atol=1e-5
+        )
+        assert texts.scale == pytest.approx(float(other.logit_scale.exp()))
+
+
+def test_half_precision_is_close_and_not_the_same() -> None:
+    state, frames = tiny.clip("clip_b32"), films.noise(2, 224, 224)
+    full = clip.image_tower(state, "cpu", "fp32").frames(frames)
+    half = clip.image_tower(state, "cpu", "fp16").frames(frames)
+    assert half.dtype == torch.float16
+    assert 0 < (half.float() - full).abs().max() < 0.05 * full.abs().max()
+    assert clip.text_tower(state, "cpu", "fp16")(["x"]).dtype == torch.float16
+
+
+class Holder(torch.nn.Module):
+    """Anything that holds tensors under CLIP's names, to be saved as the released files are."""
+
+    def __init__(self, state: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        for name, value in state.items():
+            *path, last = name.split(".")
+            inner: torch.nn.Module = self
+            for part in path:
+                if part not in inner._modules:
+                    inner.add_module(part, torch.nn.Module())
+                inner = inner._modules[part]  # type: ignore[assignment]
+            inner.register_buffer(last, value)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_a_released_archive_and_a_plain_file_hold_the_same(tmp_path: Path) -> None:
+    state = {name: value for name, value in tiny.clip("clip_l14").items() if name.startswith("visual.")}
+    torch.save(state, tmp_path / "plain.pt")
+    torch.jit.save(torch.jit.script(Holder(state)), str(tmp_path / "script.pt"))
+    for name in ("plain.pt", "script.pt"):
+        found = clip.read(tmp_path / name)
+        assert found.keys() == state.keys()
+        assert all(torch.equal(found[key], state[key]) for key in state)
+    (tmp_path / "other.pt").write_text("no weights")
+    with pytest.raises(UserError, match="no CLIP weight file"):
+        clip.read(tmp_path / "other.pt")
+
+
+def original(name: str) -> str:
+    """torchvision's name of a RAFT weight in the original file: the table of the two namings, read backwards."""
+    for pattern, new in (
+        (r"^feature_encoder\.", "fnet."),
+        (r"^context_encoder\.", "cnet."),
+        (r"convnormrelu([12])\.0\.", r"conv\1."),
+        (r"convnormrelu([12])\.1\.", r"norm\1."),
+        (r"net\.convnormrelu\.0\.", "net.conv1."),
+        (r"net\.convnormrelu\.1\.", "net.norm1."),
+        (r"net\.conv\.", "net.conv2."),
+        (r"motion_encoder\.convcorr([12])\.0\.", r"encoder.convc\1."),
+        (r"motion_encoder\.convflow([12])\.0\.", r"encoder.convf\1."),
+        (r"motion_encoder\.conv\.0\.", "encoder.conv."),
+        (r"recurrent_block\.convgru([12])\.conv([zrq])\.", r"gru.conv\2\1."),
+        (r"^mask_predictor\.convrelu\.0\.", "update_block.mask.0."),
+        (r"^mask_predictor\.conv\.", "update_block.mask.2."),
+    ):
+        name = re.sub(pattern, new, name).replace("fnet.conv.", "fnet.conv2.").replace("cnet.conv.", "cnet.conv2.")
+    return f"module.{name}"
+
+
+def test_raft_under_both_namings(tmp_path: Path) -> None:
+    state = tiny.raft()
+    old = {original(name): value for name, value in state.items()}
+    assert len(old) == len(state) == 169
+    assert {
+        "module.fnet.conv1.weight",
+        "module.cnet.layer2.0.norm1.running_mean",
+        "module.update_block.gru.convq2.bias",
+    } <= set(old)
+    aliases = {name.replace("downsample.1.", "norm3."): value for name, value in old.items() if "downsample.1." in name}
+    found = raft.renamed(old | aliases)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], state[name]) for name in state)
+
+
+def test_raft_is_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features shared between pairs and the mask of the last iteration alone change no flow."""
+    monkeypatch.setattr(raft, "ITERATIONS", 3)
+    net = straight.raft(tiny.raft())
+    frames = torch.from_numpy(films.drift(3, 130, 128)).permute(0, 3, 1, 2).float()
+    ours = raft.Raft(net)
+    encoded = ours.encode(frames)
+    images = 2 * (raft.padded(frames) / 255) - 1
+    with torch.no_grad():
+        want = net(images[:-1], images[1:], num_flow_updates=3)[-1]
+    found = ours.flow(encoded[:-1], encoded[1:])
+    assert found.shape == (2, 2, 136, 128)
+    assert want.abs().max() > 0.1
+    assert torch.allclose(found, want, atol=1e-4)
+
+
+def test_fewer_pairs_at_once_where_pictures_are_large() -> None:
+    assert [raft.pairs_at_once(side, side, "cpu") for side in (128, 256, 480, 1080)] == [16, 16, 5, 1]
