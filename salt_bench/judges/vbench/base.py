@@ -57,6 +57,11 @@ class Pass(ABC):
     """The names of its weight files, see `weights.py`."""
     size: ClassVar[tuple[int, int] | None] = None
     """(height, width) that the decoder's own bilinear scaler brings frames to; None for frames as they are."""
+    reads_text: ClassVar[bool] = False
+    """True where what it leaves behind depends on the video's `text` or `auxiliary`: then they belong to the cache's key."""
+
+    def __init__(self, weights: Path, device: str = "cpu") -> None:
+        """`weights` is the folder under which the weight files lie; `device` is where the network runs."""
 
     def chosen(self, video: Video) -> Sequence[int] | None:
         """Which frames it wants, ascending, repeats allowed; None for all."""
@@ -85,6 +90,8 @@ class Dimension(ABC):
     passes: ClassVar[tuple[type[Pass], ...]]
     scale: ClassVar[float] = 1.0
     """The dataset score is `scale` times the weighted mean of the videos' values (imaging_quality's is /100)."""
+    commercial: ClassVar[bool] = True
+    """False where the licence of its weights forbids commercial use: it then runs only when it is asked for by name."""
 
     @abstractmethod
     def __call__(self, video: Video, found: Mapping[type[Pass], Found]) -> Judged: ...
