@@ -60,7 +60,7 @@ class Pass(ABC):
     reads_text: ClassVar[bool] = False
     """True where what it leaves behind depends on the video's `text` or `auxiliary`: then they belong to the cache's key."""
 
-    def __init__(self, weights: Path, device: str = "cpu") -> None:
+    def __init__(self, weights: Path, device: str = "cpu") -> None:  # noqa: B027 - a pass without a network keeps neither
         """`weights` is the folder under which the weight files lie; `device` is where the network runs."""
 
     def chosen(self, video: Video) -> Sequence[int] | None:

@@ -20,7 +20,9 @@ Network = TypeVar("Network", bound=nn.Module)
 def read(path: Path, inside: str = "") -> State:
     """The tensors of a weight file by name, on the CPU, as float32; those under the key `inside` where there is one."""
     if not path.is_file():
-        raise UserError(f"no weights at {path}: download them there, or name the folder that holds {path.parent.name}/{path.name}")
+        raise UserError(
+            f"no weights at {path}: download them there, or name the folder that holds {path.parent.name}/{path.name}"
+        )
     try:
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:

@@ -93,22 +93,21 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Patch tokens with their places and scales to the class token. The empty modules only carry the weight file's names."""
+    """Patch tokens with their places and scales to the class token. The dictionaries carry the weight file's names."""
 
     def __init__(self, layers: int) -> None:
         super().__init__()
         self.cls = nn.Parameter(torch.zeros(1, 1, WIDTH))
-        self.posembed_input, self.scaleembed_input, self.transformer = nn.Module(), nn.Module(), nn.Module()
-        self.posembed_input.position_emb = nn.Parameter(torch.zeros(1, GRID * GRID, WIDTH))
-        self.scaleembed_input.scale_emb = nn.Parameter(torch.zeros(len(SIDES) + 1, WIDTH))
-        for number in range(layers):
-            self.transformer.add_module(f"encoderblock_{number}", Block())
+        self.posembed_input = nn.ParameterDict({"position_emb": torch.zeros(1, GRID * GRID, WIDTH)})
+        self.scaleembed_input = nn.ParameterDict({"scale_emb": torch.zeros(len(SIDES) + 1, WIDTH)})
+        self.transformer = nn.ModuleDict({f"encoderblock_{number}": Block() for number in range(layers)})
         self.encoder_norm = _Norm(WIDTH)
 
     def forward(self, tokens: Tensor, places: Tensor, scales: Tensor) -> Tensor:
-        x = tokens + self.posembed_input.position_emb[0, places] + self.scaleembed_input.scale_emb[scales]
+        where, scale = self.posembed_input["position_emb"][0, places], self.scaleembed_input["scale_emb"][scales]
+        x = tokens + where + scale
         x = torch.cat([self.cls.expand(len(x), -1, -1), x], 1)
-        for block in self.transformer.children():
+        for block in self.transformer.values():
             x = block(x)
         return self.encoder_norm(x[:, 0])
 
