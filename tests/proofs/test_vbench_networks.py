@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,14 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-import torch
 
+from salt_bench.judges.vbench import kinetics
 from salt_bench.judges.vbench.base import Dimension, Found, Judged, Pass, Video
+from salt_bench.judges.vbench.human_action import HumanAction, UmtPass
 from salt_bench.judges.vbench.imaging_quality import ImagingQuality
+from salt_bench.judges.vbench.motion_smoothness import MotionSmoothness
+from salt_bench.judges.vbench.overall_consistency import OverallConsistency
+from salt_bench.judges.vbench.temporal_style import TemporalStyle
 
 SHARED = Path(__file__).parents[2] / "../shared"
 FIXTURE = SHARED / "fixtures/vbench"
@@ -104,3 +110,39 @@ def names(dimension: str) -> list[str]:
 def test_imaging_quality(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(folder, "musiq", monkeypatch)
     agree(ImagingQuality(), judged(ImagingQuality(), folder, names("imaging_quality")))
+
+
+def test_human_action(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(folder, "umt_l16", monkeypatch)
+    labels = folder / f"{kinetics.FILE}.gz"
+    if not labels.is_file():
+        shutil.copy(SHARED / "data/vbench/kinetics_400_categories.txt.gz", labels)
+    results = judged(HumanAction(), folder, names("human_action"))
+    agree(HumanAction(), results)
+    wanted = expected()["dimensions"]["human_action"]
+    tolerance = wanted["tolerance"]["probabilities"]
+    for name, (_, found) in results.items():
+        facts, seen = wanted["videos"][name], found[UmtPass]
+        gaps = [*(seen["probabilities"][:8] - facts["prob_first8"]), seen["probabilities"].mean() - facts["prob_mean"]]
+        assert np.abs(gaps).max() <= tolerance
+        assert [str(label) for label in seen["labels"]] == [label for label, _, _ in facts["top8"]]
+        numbers = [number for _, number, _ in facts["top8"]]
+        top = [value for _, _, value in facts["top8"]]
+        print(f"{name}: probabilities off by at most {np.abs(seen['values'] - top).max():.2g}")
+        np.testing.assert_allclose(seen["values"], top, rtol=0, atol=tolerance)
+        np.testing.assert_array_equal(seen["values"], seen["probabilities"][numbers])
+        for other, right in facts["renamed"]:
+            assert HumanAction()(replace(video(name), path=Path(other)), found).value == right
+
+
+def test_overall_consistency_and_temporal_style(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(folder, "viclip", monkeypatch)
+    results = judged(OverallConsistency(), folder, names("overall_consistency"))
+    agree(OverallConsistency(), results)
+    styled = {name: (TemporalStyle()(video(name), results[name][1]), results[name][1]) for name in names("temporal_style")}
+    agree(TemporalStyle(), styled)
+
+
+def test_motion_smoothness(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(folder, "amt_s", monkeypatch)
+    agree(MotionSmoothness(), judged(MotionSmoothness(), folder, names("motion_smoothness")))
