@@ -57,11 +57,13 @@ class Pass(ABC):
     """The names of its weight files, see `weights.py`."""
     size: ClassVar[tuple[int, int] | None] = None
     """(height, width) that the decoder's own bilinear scaler brings frames to; None for frames as they are."""
-    reads_text: ClassVar[bool] = False
-    """True where what it leaves behind depends on the video's `text` or `auxiliary`: then they belong to the cache's key."""
 
     def __init__(self, weights: Path, device: str = "cpu") -> None:  # noqa: B027 - a pass without a network keeps neither
         """`weights` is the folder under which the weight files lie; `device` is where the network runs."""
+
+    def reads(self, video: Video) -> str:
+        """What it reads besides frames (a text): a part of the key under which its result is kept."""
+        return ""
 
     def chosen(self, video: Video) -> Sequence[int] | None:
         """Which frames it wants, ascending, repeats allowed; None for all."""

@@ -39,11 +39,13 @@ class ViclipText(Pass):
 
     name = "viclip_text"
     weights = ("viclip",)
-    reads_text = True
 
     def __init__(self, weights: Path, device: str = "cpu") -> None:
         self._tower, self._device = viclip.load_text(weights / viclip.FILE).to(device), device
         self._known: dict[str, np.ndarray] = {}  # the samples of a prompt share its text
+
+    def reads(self, video: Video) -> str:
+        return video.text
 
     def chosen(self, video: Video) -> Sequence[int]:
         return ()

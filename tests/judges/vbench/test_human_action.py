@@ -161,7 +161,7 @@ def test_the_network_averages_its_tokens_and_knows_their_time() -> None:
 
 
 @torch.inference_mode()
-def test_attention_has_a_bias_on_queries_and_values_and_none_on_keys() -> None:
+def test_attention_has_a_bias_on_queries_and_values() -> None:
     layer = umt.Attention()
     layer.q_bias.data.normal_(generator=torch.Generator().manual_seed(0))
     layer.v_bias.data.normal_(generator=torch.Generator().manual_seed(1))

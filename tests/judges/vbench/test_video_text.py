@@ -80,8 +80,8 @@ def test_a_text_is_read_once_and_no_frame_is_seen(tower: Recorder) -> None:
     found = [one.start(replace(VIDEO, text=text)).result()["vector"][0] for text in ("a cat", "a dog", "a cat")]
     assert found == [1, 2, 1]
     assert [tokens.shape for tokens in tower.seen] == [(1, 32)] * 2
-    assert ViclipText.reads_text
-    assert not ViclipVideo.reads_text
+    assert one.reads(VIDEO) == "a cat"
+    assert ViclipVideo(Path()).reads(VIDEO) == ""
 
 
 def test_a_text_is_clip_s_and_a_long_one_still_ends() -> None:
