@@ -49,7 +49,7 @@ def judge(
     mode: Annotated[
         Mode, typer.Option(help="standard: the suite's own videos; custom: all in every dimension.")
     ] = Mode.standard,
-    dimensions: Annotated[str, typer.Option(help="Names with commas between.", show_default="all there are")] = "",
+    dimensions: Annotated[str, typer.Option(help="Names with commas between.", show_default="all but non-commercial")] = "",
     weights: Annotated[Path, typer.Option(help="Folder of weights in VBench's own layout.")] = WEIGHTS,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each.")] = 1,
@@ -63,7 +63,7 @@ def judge(
     from salt_bench.judges.vbench import dimensions as known
     from salt_bench.judges.vbench.base import Setup
 
-    names = [part.strip() for part in dimensions.split(",") if part.strip()] or known.available()
+    names = [part.strip() for part in dimensions.split(",") if part.strip()] or known.usual()
     known.check(names)
     if static_filter and (mode is Mode.custom or "temporal_flickering" not in names):
         raise WrongUse("--static-filter chooses among a prompt's samples: it needs --mode standard and temporal_flickering")
@@ -93,10 +93,10 @@ def _device(name: str) -> str:
 
 
 def _plan(videos: Path, mode: Mode, names: Sequence[str], weights: Path, prompts: Path | None, static_filter: bool) -> Plan:
-    from salt_bench.judges.vbench import jobs, summary
+    from salt_bench.judges.vbench import jobs, official
 
     if mode is Mode.standard:
-        return jobs.standard(videos, names, summary.suite(weights), static_filter)
+        return jobs.standard(videos, names, official.suite(weights), static_filter)
     return jobs.custom(videos, names, jobs.read_prompts(prompts) if prompts else {})
 
 
@@ -157,15 +157,16 @@ def _protocol(engine: Engine, mode: Mode, names: Sequence[str], static_filter: b
 def _write(out: Path, plan: Plan, done: Mapping[str, Done], protocol: dict[str, Any], static_filter: bool) -> None:
     """Both files, in the order of the videos' names, and a word on what is not in them."""
     from salt_bench import files
-    from salt_bench.judges.vbench import dimensions, flickering_filter, summary
+    from salt_bench.composites import vbench_total
+    from salt_bench.judges.vbench import dimensions, flickering_filter
 
     rows = [asdict(row) for job in plan.jobs for row in done[job.name].rows]
     if static_filter:
         rows = flickering_filter.applied(rows)
     rows.sort(key=lambda row: (dimensions.order(row["judge"].removeprefix("vbench/")), row["video"]))
     files.write_text(out / "scores.jsonl", "".join(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows))
-    scales = {name: dimensions.find(name).scale for name in protocol["dimensions"]}
-    found = summary.summarise(rows, protocol, scales) | {"missing": list(plan.missing)}
+    found = vbench_total.summarise(rows, protocol)
+    found["missing"] += [f"{one['dimension']}: {one['video']}" for one in plan.missing]
     files.write_text(out / "summary.json", json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     timings = [{"video": one.job.name, "decodes": one.decodes, "seconds": dict(one.seconds)} for one in done.values()]
     files.write_text(out / "timings.jsonl", "".join(json.dumps(line) + "\n" for line in timings))

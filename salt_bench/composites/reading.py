@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from salt_bench.composites.rows import FRAMES, Row, finite, of_record
+from salt_bench.composites.rows import FRAMES, Row, finite, is_score, of_record
 from salt_bench.composites.scheme import Scheme
 from salt_bench.composites.summary import Measured
 from salt_bench.composites.vbench_long import clip
@@ -110,12 +110,12 @@ def own(path: Path) -> Measured:
 
 
 def _row(path: Path, number: int, line: str) -> Row | None:
-    """None for a row of another judge."""
+    """None for a row of another judge or of a filter."""
     try:
         record = json.loads(line)
         if "prompts" in record and "judge" not in record:
             raise ValueError("this is a study's table; rows of single videos are needed")
-        return of_record(record) if str(record["judge"]).startswith("vbench") else None
+        return of_record(record) if is_score(record) else None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         why = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise UserError(f"{path} line {number} is no row ({why}): judge again what it was made of") from None

@@ -24,6 +24,8 @@ SCALE = {"imaging_quality": 0.01}
 """Its videos are scored 0 to 100, the dataset 0 to 1."""
 LEFT_OUT = ("color",)
 """Here a video without a value is left out by rule (the object was never seen), not for want of judging."""
+FILTERS = ("static_filter",)
+"""Judged like a dimension, to choose among videos; no score rests on it."""
 PER_VIDEO = ("subject_consistency", "spatial_relationship")
 LAST_FRAME = "appearance_style"
 FRAMES = "frame_results"
@@ -40,7 +42,7 @@ class Aggregate(StrEnum):
 @dataclass(frozen=True)
 class Row:
     """What a dimension said of one video, or of one clip of it. `value` None: `note` says why. `weight` None: the file does not
-    say how many frames counted. `clip`: the part of the video that this is of, "" for all."""
+    say how many frames counted. `clip`: the part of the video that this is of, or its file, "" where neither is said."""
 
     prompt: str
     index: int
@@ -55,6 +57,17 @@ class Row:
         return (self.dimension, self.prompt, self.index, self.clip)
 
 
+def of_records(records: Iterable[Mapping[str, Any]]) -> tuple[Row, ...]:
+    """The lines of our `scores.jsonl` that a dimension said."""
+    return tuple(of_record(record) for record in records if is_score(record))
+
+
+def is_score(record: Mapping[str, Any]) -> bool:
+    """Whether a line is a VBench dimension's, not another judge's, nor a filter's that chose among its videos."""
+    benchmark, _, name = str(record["judge"]).rpartition("/")
+    return benchmark.startswith("vbench") and name not in FILTERS
+
+
 def of_record(record: Mapping[str, Any]) -> Row:
     """A line of our `scores.jsonl`. KeyError, TypeError or ValueError where it is none."""
     value = record["value"]
@@ -65,7 +78,7 @@ def of_record(record: Mapping[str, Any]) -> Row:
         value=None if value is None else finite(value),
         weight=finite(record.get("weight", 1.0)),
         note=_text(record.get("note", "")),
-        clip=str(record.get("clip", "")),
+        clip=str(record.get("clip") or record.get("video") or ""),
         extra=record.get("extra") or {},
     )
 

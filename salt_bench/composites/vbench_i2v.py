@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from salt_bench.composites import summary
-from salt_bench.composites.rows import Aggregate, of_record
+from salt_bench.composites.rows import Aggregate, of_records
 from salt_bench.composites.scheme import Range, Scheme
 
 I2V = {
@@ -57,4 +57,4 @@ def summarise(
     rows: Iterable[Mapping[str, Any]], protocol: Mapping[str, Any], aggregate: Aggregate = Aggregate.one_process
 ) -> dict[str, Any]:
     """As `vbench_total.summarise`, of VBench-I2V's rows."""
-    return summary.summarise(SCHEME, summary.Measured(tuple(map(of_record, rows)), protocol=protocol), aggregate).record()
+    return summary.summarise(SCHEME, summary.Measured(of_records(rows), protocol=protocol), aggregate).record()

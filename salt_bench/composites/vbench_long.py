@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from salt_bench.composites import summary, vbench_total
-from salt_bench.composites.rows import Aggregate, of_record
+from salt_bench.composites.rows import Aggregate, of_records
 
 SCHEME = replace(vbench_total.SCHEME, name="vbench_long", clips=True)
 LEADERBOARD_SECONDS = 5.0
@@ -83,4 +83,4 @@ def summarise(
     rows: Iterable[Mapping[str, Any]], protocol: Mapping[str, Any], aggregate: Aggregate = Aggregate.one_process
 ) -> dict[str, Any]:
     """As `vbench_total.summarise`, of the rows of clips: each carries its `clip` beside its video's prompt and number."""
-    return summary.summarise(SCHEME, summary.Measured(tuple(map(of_record, rows)), protocol=protocol), aggregate).record()
+    return summary.summarise(SCHEME, summary.Measured(of_records(rows), protocol=protocol), aggregate).record()

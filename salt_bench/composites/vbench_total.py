@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from salt_bench.composites import summary
-from salt_bench.composites.rows import Aggregate, of_record
+from salt_bench.composites.rows import Aggregate, of_records
 from salt_bench.composites.scheme import Range, Scheme
 
 QUALITY = {
@@ -54,4 +54,4 @@ def summarise(
     rows: Iterable[Mapping[str, Any]], protocol: Mapping[str, Any], aggregate: Aggregate = Aggregate.one_process
 ) -> dict[str, Any]:
     """What `summary.json` says of the rows of a `scores.jsonl`: `summary.Summary.record`."""
-    return summary.summarise(SCHEME, summary.Measured(tuple(map(of_record, rows)), protocol=protocol), aggregate).record()
+    return summary.summarise(SCHEME, summary.Measured(of_records(rows), protocol=protocol), aggregate).record()

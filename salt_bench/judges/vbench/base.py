@@ -106,8 +106,8 @@ class Dimension(ABC):
     name: ClassVar[str]
     """The official name, e.g. "subject_consistency"."""
     passes: ClassVar[tuple[type[Pass], ...]]
-    scale: ClassVar[float] = 1.0
-    """The dataset score is `scale` times the weighted mean of the videos' values (imaging_quality's is /100)."""
+    commercial: ClassVar[bool] = True
+    """False where the licence of its weights forbids commercial use: it then runs only when it is asked for by name."""
 
     @abstractmethod
     def __call__(self, video: Video, found: Mapping[type[Pass], Found]) -> Judged: ...

@@ -37,6 +37,11 @@ def available() -> list[str]:
     return [name for name in OFFICIAL if _file(name).is_file()]
 
 
+def usual() -> list[str]:
+    """Those that run when none is named: the licence of the others' weights forbids commercial use."""
+    return [name for name in available() if find(name).commercial]
+
+
 def check(names: Iterable[str]) -> None:
     """Raises WrongUse for a name that is none, with the near one."""
     there = [*available(), *BESIDE]

@@ -20,14 +20,13 @@ from salt_bench.judges.vbench.store import Store
 
 @dataclass(frozen=True)
 class Job:
-    """One video and what is asked of it. `name` is its path relative to the folder of videos; `dimensions` maps a name to how
-    often the suite asks for it (2 where its prompt stands there twice)."""
+    """One video and what is asked of it. `name` is its path relative to the folder of videos."""
 
     name: str
     path: Path
     text: str
     index: int
-    dimensions: Mapping[str, int]
+    dimensions: tuple[str, ...]
     auxiliary: Mapping[str, Any] = field(default_factory=dict)
 
     def video(self) -> Video:
@@ -71,7 +70,7 @@ class Engine:
             known = self._known(job, [made(kind, self.setup) for kind in kinds])
         except (Refused, OSError) as error:
             return failed(job, said(error))
-        judged = [self._row(job, dimensions.find(name), times, known) for name, times in job.dimensions.items()]
+        judged = [self._row(job, dimensions.find(name), known) for name in job.dimensions]
         return Done(job, tuple(judged), known.decodes, known.seconds | {"all": time.perf_counter() - began})
 
     def _known(self, job: Job, kinds: Sequence[Pass]) -> _Known:
@@ -94,13 +93,13 @@ class Engine:
         self.store.keep_facts(digest, facts)
         return _Known(of, seen.notes, found | seen.found, seen.errors, seen.decodes, seen.seconds)
 
-    def _row(self, job: Job, dimension: Dimension, times: int, known: _Known) -> Row:
+    def _row(self, job: Job, dimension: Dimension, known: _Known) -> Row:
         word = known.word(dimension)
         value = None if word.value is None else float(word.value)
         if value is not None and not math.isfinite(value):
             value, word = None, Judged(None, word.weight, f"the result is {value}, not a number")
         note = "; ".join(part for part in (word.note, *known.notes) if part)
-        return Row(job.name, job.text, job.index, f"vbench/{dimension.name}", value, word.weight * times, note, word.extra)
+        return Row(job.name, job.text, job.index, f"vbench/{dimension.name}", value, word.weight, note, word.extra)
 
 
 @dataclass(frozen=True)

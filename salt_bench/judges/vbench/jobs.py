@@ -12,10 +12,9 @@ from typing import Any
 from salt_bench.errors import WrongUse
 from salt_bench.judges.vbench.decode import SUFFIXES
 from salt_bench.judges.vbench.engine import Job
-from salt_bench.judges.vbench.summary import Asked, split_name
-
-SAMPLES, FILTERED_SAMPLES = 5, 25
-"""Videos per prompt; for temporal flickering before its static filter."""
+from salt_bench.prompts import names as file_names
+from salt_bench.prompts.base import Suite
+from salt_bench.prompts.vbench import unwrapped
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,12 @@ def custom(videos: Path, names: Sequence[str], prompts: Mapping[str, Any]) -> Pl
 
 
 def _custom(name: str, path: Path, names: Sequence[str], prompts: Mapping[str, Any]) -> Job:
-    text, index = split_name(path.stem)
-    given = prompts.get(name, text)
-    auxiliary = {} if isinstance(given, str) else given.get("auxiliary_info", {})
-    return Job(name, path, given if isinstance(given, str) else given["prompt"], index, dict.fromkeys(names, 1), auxiliary)
+    named = file_names.parse(path.name)
+    given = prompts.get(name, named.text)
+    told = {} if isinstance(given, str) else given.get("auxiliary_info", {})
+    auxiliary = {dimension: unwrapped(dimension, value) for dimension, value in told.items()}
+    text = given if isinstance(given, str) else given["prompt"]
+    return Job(name, path, text, named.index or 0, tuple(names), auxiliary)
 
 
 def read_prompts(path: Path) -> dict[str, Any]:
@@ -61,39 +62,42 @@ def _is_prompt(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("prompt"), str))
 
 
-def standard(videos: Path, names: Sequence[str], suite: Mapping[str, Asked], static_filter: bool) -> Plan:
+def standard(videos: Path, names: Sequence[str], suite: Suite, static_filter: bool) -> Plan:
     """Each dimension takes the videos of its own prompts, `{prompt}-{index}` with any extension, and no others."""
     files, unused = _files(videos)
     stems = _by_stem(files)
     jobs, missing = [], []
-    for text, asked in suite.items():
-        wanted = {name: times for name, times in asked.dimensions.items() if name in names}
-        for index in range(FILTERED_SAMPLES if static_filter else SAMPLES):
-            here = _at(index, wanted, static_filter)
-            if here and f"{text}-{index}" in stems:
-                name = stems.pop(f"{text}-{index}")
-                jobs.append(Job(name, files[name], text, index, here, asked.auxiliary))
+    for prompt in suite.prompts():
+        wanted = [name for name in names if name in prompt.tags]
+        auxiliary = {key: value for row in suite.rows if row.text == prompt.text for key, value in row.auxiliary.items()}
+        for index in range(suite.filtered if static_filter else suite.samples):
+            here, name = _at(index, wanted, suite.samples, static_filter), stems.get(f"{prompt.text}-{index}")
+            if here and name:
+                jobs.append(Job(name, files[name], prompt.text, index, here, auxiliary))
             else:
-                missing += [{"video": f"{text}-{index}", "dimension": name} for name in here if name != "static_filter"]
+                missing += [{"video": f"{prompt.text}-{index}", "dimension": one} for one in here if one != "static_filter"]
     if not jobs:
         raise WrongUse(
             f"no video below {videos} is named {{prompt}}-{{index}} for a prompt of {', '.join(names)}: try --mode custom"
         )
     order = {name: number for number, name in enumerate(names)}
     missing.sort(key=lambda one: order[one["dimension"]])
-    return Plan(tuple(sorted(jobs, key=lambda job: job.name)), tuple(missing), (*unused, *sorted(stems.values())))
+    strange = set(files) - {job.name for job in jobs}
+    return Plan(tuple(sorted(jobs, key=lambda job: job.name)), tuple(missing), (*unused, *sorted(strange)))
 
 
-def _at(index: int, wanted: Mapping[str, int], static_filter: bool) -> dict[str, int]:
-    """What is asked of sample `index`: all of it of the first five, flickering of the others if it is to be filtered."""
-    here = {name: times for name, times in wanted.items() if index < SAMPLES or name == "temporal_flickering"}
-    return here | ({"static_filter": 1} if static_filter and "temporal_flickering" in here else {})
+def _at(index: int, wanted: Sequence[str], samples: int, static_filter: bool) -> tuple[str, ...]:
+    """What is asked of sample `index`: all of it of the first ones, flickering of the others if it is to be filtered."""
+    here = tuple(name for name in wanted if index < samples or name == "temporal_flickering")
+    return (*here, "static_filter") if static_filter and "temporal_flickering" in here else here
 
 
 def _by_stem(files: Iterable[str]) -> dict[str, str]:
     stems: dict[str, str] = {}
     for name in files:
-        other = stems.setdefault(Path(name).stem, name)
+        other = stems.setdefault(
+            file_names.stem(name) if Path(name).suffix.lower() in file_names.SUFFIXES else Path(name).stem, name
+        )
         if other != name:
             raise WrongUse(f"two files for one sample, {other!r} and {name!r}: leave one of them")
     return stems

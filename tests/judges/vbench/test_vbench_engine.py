@@ -18,7 +18,7 @@ from salt_bench.judges.vbench.engine import Done, Engine, Job, failed, made
 from salt_bench.judges.vbench.store import Store, weight_digests
 from salt_bench.judges.vbench.temporal_flickering import Differences
 
-FLICKERING = {"temporal_flickering": 1}
+FLICKERING = ("temporal_flickering",)
 
 
 @pytest.fixture
@@ -26,17 +26,17 @@ def engine(tmp_path: Path) -> Engine:
     return Engine(Setup(tmp_path / "weights"), Store(tmp_path / "cache", {}))
 
 
-def job(path: Path, text: str = "a cat", times: int = 1) -> Job:
-    return Job(path.name, path, text, 3, {"temporal_flickering": times})
+def job(path: Path, text: str = "a cat") -> Job:
+    return Job(path.name, path, text, 3, ("temporal_flickering",))
 
 
 def test_the_rows_say_it_all(engine: Engine, tmp_path: Path) -> None:
     levels = np.array([10, 20, 50], np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
-    done = engine(job(films.write(tmp_path / "x.mkv", levels), times=2))
+    done = engine(job(films.write(tmp_path / "x.mkv", levels)))
     (row,) = done.rows
     assert row.value == pytest.approx((255 - 20) / 255, abs=1e-12)
     assert (row.video, row.prompt, row.sample_seed, row.judge) == ("x.mkv", "a cat", 3, "vbench/temporal_flickering")
-    assert row.weight == 2.0
+    assert row.weight == 1.0
     assert done.decodes == 1
 
 
@@ -123,7 +123,7 @@ def test_a_video_that_kills_its_worker_costs_only_its_own_rows(workers: int) -> 
 
 
 def test_a_failed_job_has_all_of_its_rows() -> None:
-    done = failed(Job("x", Path(), "t", 1, {"scene": 1, "color": 1}), "why")
+    done = failed(Job("x", Path(), "t", 1, ("scene", "color")), "why")
     assert [(row.judge, row.value, row.note) for row in done.rows] == [
         ("vbench/scene", None, "why"),
         ("vbench/color", None, "why"),

@@ -1,0 +1,37 @@
+"""Where VBench's own data lies: beside its weights, or in the cache, into which it is brought once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from salt_bench import files
+from salt_bench.errors import UserError
+from salt_bench.prompts import data, vbench
+from salt_bench.prompts.base import Suite
+
+
+def lies(file: data.DataFile, weights: Path) -> Path:
+    """The file in the folder of weights, or in the cache. What is in neither is got as `salt-bench data vbench` gets it, once.
+
+    Raises UserError, with the remedy, where it cannot be had."""
+    cache = data.cache()
+    found = _in(weights, file) or _in(cache, file)
+    if found is None:
+        with files.lock(cache / ".lock"):
+            if _in(cache, file) is None:
+                data.obtain(None, cache, lambda text: print(text, file=sys.stderr, flush=True))
+        found = data.find(file, cache)
+    return found
+
+
+def _in(folder: Path, file: data.DataFile) -> Path | None:
+    try:
+        return data.find(file, folder) if folder.is_dir() else None
+    except UserError:
+        return None
+
+
+def suite(weights: Path) -> Suite:
+    """VBench's prompts."""
+    return vbench.read(lies(data.VBENCH, weights))

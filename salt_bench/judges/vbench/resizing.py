@@ -1,0 +1,62 @@
+"""Frames to what a network sees: the sizes, crops and pixel scales that the official transforms end up with.
+
+All interpolation is without antialiasing and with pixel centres at half integers (align_corners=False).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+"""(mean, standard deviation) of the red, green and blue channels, in [0, 1]."""
+
+Size = tuple[int, int]
+"""Height, width."""
+
+
+def floats(frames: np.ndarray, device: str = "cpu") -> Tensor:
+    """uint8 (T, H, W, C) to float32 (T, C, H, W), still 0 to 255."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(0, 3, 1, 2).float()
+
+
+def portions(frames: np.ndarray, most: int) -> Iterator[np.ndarray]:
+    """`frames` in order, at most `most` at a time: what a network takes at once is bounded, whatever a block holds."""
+    for start in range(0, len(frames), most):
+        yield frames[start : start + most]
+
+
+def short(size: Size, side: int) -> Size:
+    """The size at which the shorter side is `side`; the longer one is cut down to an integer."""
+    height, width = size
+    if height <= width:
+        return side, int(side * width / height)
+    return int(side * height / width), side
+
+
+def resize(x: Tensor, size: Size, how: Literal["bilinear", "bicubic"]) -> Tensor:
+    """(T, C, H, W) at another size; as it is where it has that size already."""
+    if (x.shape[-2], x.shape[-1]) == size:
+        return x
+    return F.interpolate(x, size=size, mode=how, align_corners=False, antialias=False)
+
+
+def centre(x: Tensor, side: int) -> Tensor:
+    """The `side` x `side` middle of (…, H, W); what is smaller is first filled up with zeros, more of them right and below."""
+    height, width = x.shape[-2:]
+    rows, columns = max(side - height, 0), max(side - width, 0)
+    x = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+    top, left = (round((n - side) / 2) for n in x.shape[-2:])  # halves go to the even number
+    return x[..., top : top + side, left : left + side]
+
+
+def normalised(x: Tensor, scale: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
+    """(T, 3, H, W) in [0, 1] as multiples of the standard deviation from the mean."""
+    mean, deviation = (torch.tensor(part, device=x.device)[:, None, None] for part in scale)
+    return (x - mean) / deviation
