@@ -86,6 +86,10 @@ class Dimension(ABC):
     scale: ClassVar[float] = 1.0
     """The dataset score is `scale` times the weighted mean of the videos' values (imaging_quality's is /100)."""
 
+    def wants(self, video: Video) -> tuple[type[Pass], ...]:
+        """Those of `passes` that this video needs."""
+        return self.passes
+
     @abstractmethod
     def __call__(self, video: Video, found: Mapping[type[Pass], Found]) -> Judged: ...
 

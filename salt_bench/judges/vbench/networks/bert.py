@@ -5,6 +5,7 @@ Module names are those of BERT checkpoints ("attention.self.query.weight" …), 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -118,6 +119,24 @@ class Layer(FeedForward):
         now = self.attention.remember(x)
         memory = now if past is None else past.then(now)
         return self.feed(self.attention(x, memory, mask)), memory
+
+
+class Layers(nn.Module):
+    """A stack; `layer` is its name in checkpoints."""
+
+    def __init__(self, depth: int, width: int, heads: int, inner: int) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(Layer(width, heads, inner) for _ in range(depth))
+
+    def forward(
+        self, x: Tensor, pasts: Sequence[Memory] | None = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, list[Memory]]:
+        """As a layer, with one past per layer."""
+        memories = []
+        for number, layer in enumerate(self.layer):
+            x, memory = layer(x, pasts[number] if pasts else None, mask)
+            memories.append(memory)
+        return x, memories
 
 
 class CrossLayer(FeedForward):

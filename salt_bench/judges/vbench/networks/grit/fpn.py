@@ -41,7 +41,8 @@ class Coarse(nn.Module):
 class Pyramid(nn.Module):
     """The backbone and its pyramid: frames (B, 3, H, W), sides multiples of 32, to five maps of `channels`.
 
-    Flat names, for the sake of the released file; no bias but in p6 and p7. Each stride has a 1x1 and a 3x3 convolution with a norm behind either.
+    Flat names, for the sake of the released file; no bias but in p6 and p7. Each stride has a 1x1 and a 3x3 convolution with a
+    norm behind either.
     """
 
     def __init__(self, bottom_up: ViT, width: int, channels: int) -> None:

@@ -53,16 +53,25 @@ class Seen:
     descriptions: Tensor
 
 
+class TextDecoder(nn.Module):
+    """The writer, under the name that checkpoints have for it."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        text = (shape.text_depth, shape.text_width, shape.text_heads, shape.text_inner)
+        self.textual = Writer(shape.channels, shape.vocabulary, shape.places, *text)
+
+
 class RegionHeads(Cascade):
     """All that looks into boxes, under the one name that checkpoints have for it."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape.channels, shape.box)
-        self.text_decoder = nn.ModuleDict({"textual": writer(shape)})
+        self.text_decoder = TextDecoder(shape)
 
     def texts(self, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Names and descriptions of all frames' boxes."""
-        decoder = self.text_decoder["textual"]
+        decoder = self.text_decoder.textual
         prefix = pool(maps, boxes, PREFIX).flatten(2).transpose(1, 2)
         names, descriptions = [], []
         for part in prefix.split(AT_ONCE):
@@ -70,11 +79,6 @@ class RegionHeads(Cascade):
             names.append(write(decoder, past, NAME))
             descriptions.append(write(decoder, past, DESCRIPTION))
         return joined(names), joined(descriptions)
-
-
-def writer(shape: Shape) -> Writer:
-    text = (shape.text_depth, shape.text_width, shape.text_heads, shape.text_inner)
-    return Writer(shape.channels, shape.vocabulary, shape.places, *text)
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from salt_bench.judges.vbench.networks.bert import Layer, Memory, causal
+from salt_bench.judges.vbench.networks.bert import Layers, Memory, causal
 
 NAME = 101
 DESCRIPTION = 104
@@ -33,20 +33,12 @@ class Embedding(nn.Module):
         return self.layer_norm(self.words(tokens) + self.positions(places))
 
 
-class Stack(nn.Module):
-    """The layers; checkpoints call them transformer.encoder.layer."""
+class Transformer(nn.Module):
+    """The layers, under the name that checkpoints have for them."""
 
     def __init__(self, depth: int, width: int, heads: int, inner: int) -> None:
         super().__init__()
-        layers = nn.ModuleList(Layer(width, heads, inner) for _ in range(depth))
-        self.encoder = nn.ModuleDict({"layer": layers})
-
-    def forward(self, x: Tensor, past: list[Memory] | None = None, mask: Tensor | None = None) -> tuple[Tensor, list[Memory]]:
-        memories = []
-        for number, layer in enumerate(self.encoder["layer"]):
-            x, memory = layer(x, past[number] if past else None, mask)
-            memories.append(memory)
-        return x, memories
+        self.encoder = Layers(depth, width, heads, inner)
 
 
 class Writer(nn.Module):
@@ -56,18 +48,18 @@ class Writer(nn.Module):
         super().__init__()
         self.object_feature_projection = nn.Sequential(nn.Linear(channels, width), nn.LayerNorm(width))
         self.embedding = Embedding(vocabulary, places, width)
-        self.transformer = Stack(depth, width, heads, inner)
+        self.transformer = Transformer(depth, width, heads, inner)
         self.output = nn.Linear(width, vocabulary)
         self.output.weight = self.embedding.words.weight
 
     def read(self, prefix: Tensor) -> list[Memory]:
         """What the prefix leaves in the memory of every layer."""
-        return self.transformer(self.object_feature_projection(prefix))[1]
+        return self.transformer.encoder(self.object_feature_projection(prefix))[1]
 
     def forward(self, tokens: Tensor, start: int, past: list[Memory]) -> tuple[Tensor, list[Memory]]:
         """(n, t) tokens from place `start` on, after `past`: logits (n, t, vocabulary), and what to pass next time."""
         mask = causal(tokens.shape[1], len(past[0]) + tokens.shape[1], tokens.device)
-        x, memories = self.transformer(self.embedding(tokens, start), past, mask)
+        x, memories = self.transformer.encoder(self.embedding(tokens, start), past, mask)
         return self.output(x), memories
 
 
@@ -75,7 +67,7 @@ class Writer(nn.Module):
 def write(writer: Writer, past: list[Memory], first: int, longest: int = LONGEST) -> Tensor:
     """Greedy texts, tokens (n, up to `longest`), without the start token and filled with END; no token follows itself."""
     tokens = torch.full((past[0].keys.shape[0], 1), first, device=past[0].keys.device)
-    ended, text = torch.zeros_like(tokens, dtype=torch.bool), []
+    ended, text = torch.zeros_like(tokens, dtype=torch.bool), list[Tensor]()
     while len(text) < longest and not ended.all():
         logits, past = writer(tokens, len(text), past)
         best = logits[:, -1].scatter(1, tokens, -10_000.0).argmax(1, keepdim=True)
