@@ -37,24 +37,26 @@ class Memory:
 class Heads(nn.Module):
     """Multi-head attention without its output projection; `source` is the width of what it looks at."""
 
-    def __init__(self, width: int, heads: int, source: int) -> None:
+    def __init__(self, width: int, source: int) -> None:
         super().__init__()
-        self.heads = heads
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(source, width)
         self.value = nn.Linear(source, width)
 
-    def split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-    def remember(self, source: Tensor) -> Memory:
-        """(B, S, source) to its keys and values."""
-        return Memory(self.split(self.key(source)), self.split(self.value(source)))
+    def remember(self, source: Tensor, heads: int) -> Memory:
+        """(B, S, source) to its keys and values, for so many heads."""
+        return Memory(split(self.key(source), heads), split(self.value(source), heads))
 
     def forward(self, x: Tensor, memory: Memory, mask: Tensor | None = None) -> Tensor:
         """(B, T, width) looks at `memory`; `mask` broadcasts to (B, heads, T, S), True where it may look."""
-        seen = F.scaled_dot_product_attention(self.split(self.query(x)), memory.keys, memory.values, attn_mask=mask)
+        query = split(self.query(x), memory.keys.shape[1])
+        seen = F.scaled_dot_product_attention(query, memory.keys, memory.values, attn_mask=mask)
         return seen.transpose(1, 2).flatten(2)
+
+
+def split(x: Tensor, heads: int) -> Tensor:
+    """(B, T, width) to (B, heads, T, width of a head)."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 class Joined(nn.Module):
@@ -74,11 +76,13 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int, source: int) -> None:
         super().__init__()
-        self.self = Heads(width, heads, source)
+        self.heads = heads
+        self.self = Heads(width, source)
         self.output = Joined(width, width)
 
-    def remember(self, source: Tensor) -> Memory:
-        return self.self.remember(source)
+    def remember(self, source: Tensor, heads: int = 0) -> Memory:
+        """What it will look at; with another number of `heads` where a network uses it in two ways."""
+        return self.self.remember(source, heads or self.heads)
 
     def forward(self, x: Tensor, memory: Memory, mask: Tensor | None = None) -> Tensor:
         return self.output(self.self(x, memory, mask), x)
