@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path("caption_model", "tag2text_swin_14m.pth")
 VOCABULARY = Path("bert-base-uncased", "vocab.txt")
-TAGS = Path("caption_model", "tag2text_tags.txt")
+TAGS = Path("caption_model", "tag2text_tag_list.txt")
 FRAMES = 16
 PROMPT = "a picture of "
 BETWEEN = " | "
@@ -31,9 +31,7 @@ LONGEST_TAGS = 40
 def tag_list(path: Path, wanted: int) -> list[str]:
     """The tags' names, one a line, in the order of the network's outputs."""
     if not path.is_file():
-        raise UserError(
-            f"{path} is not there: put Tag2Text's {wanted} tags under that name, one a line in their official order"
-        )
+        raise UserError(f"{path} is not there: put Tag2Text's {wanted} tags there, one a line, in their official order")
     tags = path.read_text(encoding="utf-8").splitlines()
     if len(tags) != wanted:
         raise UserError(f"{path} has {len(tags)} tags where the weights have {wanted}: put the list that belongs to them there")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +22,7 @@ def read(path: Path) -> State:
     if not path.is_file():
         raise UserError(f"{path} is not there: put the released weights under that name")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise UserError(f"{path} is no checkpoint of plain tensors ({str(error).splitlines()[0]}): fetch it again") from error
     content = content.get("model", content)

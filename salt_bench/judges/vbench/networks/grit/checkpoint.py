@@ -49,7 +49,5 @@ def load(path: Path, device: str = "cpu") -> Grit:
     try:
         found = shape(state)
     except (KeyError, IndexError) as error:
-        raise UserError(
-            f"{path.name} has no tensor {error}: it is not GRiT's, or its names differ from what is known"
-        ) from error
+        raise UserError(f"{path.name} has no tensor {error}: is it GRiT's? Names may differ from what is known") from error
     return fill(lambda: Grit(found), state, UNREAD, path).to(device)

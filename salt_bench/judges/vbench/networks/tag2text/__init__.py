@@ -1,5 +1,6 @@
-"""Tag2Text (Huang et al. 2023, arXiv 2303.05657): a picture to tags, and the tags to a sentence. Written from its paper and from
-measured behaviour.
+"""Tag2Text (Huang et al. 2023, arXiv 2303.05657): a picture to tags, and the tags to a sentence.
+
+Written from its paper and from measured behaviour.
 
 Not verified, for want of the released file and of numbers from it:
 - the names of the tensors in `tag2text_swin_14m.pth`; `checkpoint.load` names every tensor that is missing or has no place.

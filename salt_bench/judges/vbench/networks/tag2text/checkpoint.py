@@ -52,8 +52,6 @@ def load(path: Path, device: str = "cpu") -> Tag2Text:
     try:
         found = shape(state)
     except (KeyError, IndexError) as error:
-        raise UserError(
-            f"{path.name} has no tensor {error}: is it Tag2Text's? Its names may differ from what is known"
-        ) from error
+        raise UserError(f"{path.name} has no tensor {error}: is it Tag2Text's? Names may differ from what is known") from error
     fitting = {name: stretched(value, found.window) if name.endswith(TABLE) else value for name, value in state.items()}
     return fill(lambda: Tag2Text(found), fitting, UNREAD, path).to(device)

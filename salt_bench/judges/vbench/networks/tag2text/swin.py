@@ -32,7 +32,7 @@ def whole(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def neighbours(height: int, width: int, window: int, shift: int, device: torch.device) -> Tensor:
-    """Which pairs of a shifted window were neighbours before the shift brought the far side in: (windows, w², w²), True: yes."""
+    """Which pairs of a shifted window lay near each other before the shift brought in the far side: (windows, w², w²)."""
     bands = [slice(0, -window), slice(-window, -shift), slice(-shift, None)]
     region = torch.zeros(1, height, width, 1, device=device)
     for number, (rows, columns) in enumerate((rows, columns) for rows in bands for columns in bands):
