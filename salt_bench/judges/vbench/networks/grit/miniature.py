@@ -15,7 +15,7 @@ SMALL = Shape(
     heads=2,
     inner=64,
     reaches=(14, 20),
-    channels=32,
+    channels=64,
     box=32,
     vocabulary=128,
     places=64,
@@ -27,7 +27,7 @@ SMALL = Shape(
 
 
 def miniature(seed: int, shape: Shape = SMALL) -> Grit:
-    """A random network that sees a few dozen things in a frame and says little about them."""
+    """A random network that sees a few things in a frame and says little about them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Grit(shape)
@@ -42,10 +42,10 @@ def _tuned(state: dict[str, torch.Tensor]) -> None:
     """Found by trial: without these a random network sees hundreds of things in every frame, and never ends a sentence."""
     state["proposal_generator.centernet_head.agn_hm.weight"] *= 20
     state["proposal_generator.centernet_head.bbox_pred.bias"] += 4
-    state["roi_heads.text_decoder.textual.embedding.words.weight"] *= 0.15
-    state["roi_heads.text_decoder.textual.output.bias"][END] += 1.5
+    state["roi_heads.text_decoder.textual.embedding.words.weight"] *= 0.3
+    state["roi_heads.text_decoder.textual.output.bias"][END] += 3
     for stage in range(len(STAGES)):
-        state[f"roi_heads.box_predictor.{stage}.cls_score.bias"][0] -= 1.2
+        state[f"roi_heads.box_predictor.{stage}.cls_score.bias"][0] -= 0.6
 
 
 def write(path: Path, seed: int = 0) -> None:
