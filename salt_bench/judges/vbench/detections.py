@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -91,6 +92,10 @@ class Network:
     device: str
     scaled: Callable[[np.ndarray], torch.Tensor]
 
+    @cached_property
+    def words(self) -> WordPiece:
+        return WordPiece(self.weights / VOCABULARY)
+
     def __call__(self, frames: np.ndarray) -> list[list[Instance]]:
         from salt_bench.judges.vbench.networks.grit.checkpoint import load
 
@@ -98,10 +103,9 @@ class Network:
         return [list(self._instances(seen)) for seen in network(self.scaled(frames).to(self.device))]
 
     def _instances(self, seen: Seen) -> Iterator[Instance]:
-        words = WordPiece(self.weights / VOCABULARY)
         rows = (seen.boxes.int(), seen.scores, seen.names, seen.descriptions)
         for box, score, name, description in zip(*(row.tolist() for row in rows), strict=True):
-            yield Instance(tuple(box), score, words.decode(name), words.decode(description))
+            yield Instance(tuple(box), score, self.words.decode(name), self.words.decode(description))
 
 
 @dataclass
