@@ -109,10 +109,6 @@ class Dimension(ABC):
     commercial: ClassVar[bool] = True
     """False where the licence of its weights forbids commercial use: it then runs only when it is asked for by name."""
 
-    def wants(self, video: Video) -> tuple[type[Pass], ...]:
-        """Those of `passes` that this video needs."""
-        return self.passes
-
     @abstractmethod
     def __call__(self, video: Video, found: Mapping[type[Pass], Found]) -> Judged: ...
 

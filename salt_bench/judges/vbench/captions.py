@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from salt_bench.errors import UserError
-from salt_bench.judges.vbench.base import Found, Pass, Running, Video, middle
+from salt_bench.judges.vbench.base import Found, Pass, Running, Setup, Video, middle
 from salt_bench.judges.vbench.networks.wordpiece import WordPiece
 
 if TYPE_CHECKING:
@@ -110,8 +110,9 @@ class Captions(Pass):
     weights: ClassVar[tuple[str, ...]] = ("tag2text", "bert_vocab", "tag_list")
     size: ClassVar[tuple[int, int] | None] = (384, 384)
 
-    def __init__(self, weights: Path, device: str = "cpu") -> None:
-        self.captioner = Captioner(weights, device)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.captioner = Captioner(setup.weights, setup.device)
 
     def chosen(self, video: Video) -> Sequence[int]:
         return middle(video.frames, FRAMES)

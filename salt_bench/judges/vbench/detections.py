@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from salt_bench.judges.vbench.base import Found, Judged, Pass, Running, Video, middle
+from salt_bench.judges.vbench.base import Found, Judged, Pass, Running, Setup, Video, middle
 from salt_bench.judges.vbench.networks.wordpiece import WordPiece
 
 if TYPE_CHECKING:
@@ -169,8 +169,9 @@ class Detections(Pass):
     name: ClassVar[str] = "grit"
     weights: ClassVar[tuple[str, ...]] = ("grit", "bert_vocab")
 
-    def __init__(self, weights: Path, device: str = "cpu") -> None:
-        self.network = Network(weights, device, in_float)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.network = Network(setup.weights, setup.device, in_float)
 
     def chosen(self, video: Video) -> Sequence[int]:
         return middle(video.frames, FRAMES)
@@ -185,8 +186,9 @@ class OpenCVDetections(Pass):
     name: ClassVar[str] = "grit_opencv"
     weights: ClassVar[tuple[str, ...]] = ("grit", "bert_vocab")
 
-    def __init__(self, weights: Path, device: str = "cpu") -> None:
-        self.network = Network(weights, device, in_bytes)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.network = Network(setup.weights, setup.device, in_bytes)
 
     def chosen(self, video: Video) -> Sequence[int]:
         return middle(video.frames, FRAMES) if large(video.height, video.width) else ()

@@ -76,7 +76,8 @@ class HumanAction(Dimension):
         values = np.round(seen["values"][:BEST].astype(np.float64), 4)
         sure = [str(label) for label, value in zip(seen["labels"][:BEST], values, strict=True) if value >= SURE]
         right = action(video.path.name) in sure
-        return Judged(float(right), extra={"cor_num_per_video": int(right)})
+        top = [[str(label), float(value)] for label, value in zip(seen["labels"], seen["values"], strict=True)]
+        return Judged(float(right), extra={"cor_num_per_video": int(right), "top": top})
 
 
 def action(name: str) -> str:

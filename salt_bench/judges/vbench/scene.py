@@ -23,7 +23,7 @@ class Scene(Dimension):
     def __call__(self, video: Video, found: Mapping[type[Pass], Found]) -> Judged:
         if self.name not in video.auxiliary:
             return Judged(None, note=f"{self.name} needs auxiliary_info.{self.name} of the prompt")
-        scene = video.auxiliary[self.name]["scene"]["scene"]
+        scene = video.auxiliary[self.name]["scene"]
         frames = [shows(caption, scene) for caption in found[Captions]["caption"].tolist()]
         extra = {"success_frame_count": sum(frames), "frame_count": len(frames)}
         return Judged(sum(frames) / len(frames), weight=len(frames), extra=extra)

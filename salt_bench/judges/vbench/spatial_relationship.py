@@ -58,7 +58,7 @@ class SpatialRelationship(Dimension):
     def __call__(self, video: Video, found: Mapping[type[Pass], Found]) -> Judged:
         if self.name not in video.auxiliary:
             return Judged(None, note=f"{self.name} needs auxiliary_info.{self.name} of the prompt")
-        key = video.auxiliary[self.name][self.name]
+        key = video.auxiliary[self.name]
         names = (key["object_a"], key["object_b"])
         scores = [frame_score(frame, names, key["relationship"]) for frame in unpacked(found[Detections])]
         return Judged(sum(scores) / len(scores), weight=len(scores), extra={"frame_results": scores})

@@ -136,6 +136,24 @@ TABLE = (
         True,
         "scene",
     ),
+    Weight(
+        "tag_list",
+        "caption_model/tag2text_tag_list.txt",
+        "ram/data of https://github.com/xinyu1205/recognize-anything",
+        1,
+        "Apache-2.0",
+        True,
+        "scene",
+    ),
+    Weight(
+        "bert_vocab",
+        "bert-base-uncased/vocab.txt",
+        "https://huggingface.co/google-bert/bert-base-uncased",
+        1,
+        "Apache-2.0",
+        True,
+        "object_class, multiple_objects, color, spatial_relationship, scene",
+    ),
 )
 
 

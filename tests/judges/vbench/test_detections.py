@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from salt_bench.judges.vbench import detections
-from salt_bench.judges.vbench.base import Pass, Video
+from salt_bench.judges.vbench.base import Pass, Setup, Video
 from salt_bench.judges.vbench.detections import Detections, Instance, Looking, OpenCVDetections, in_bytes, in_float, target
 from salt_bench.judges.vbench.networks import wordpiece
 from salt_bench.judges.vbench.networks.grit import miniature
@@ -58,11 +58,11 @@ def test_opencv_rounds_and_differs() -> None:
 
 def test_sixteen_frames_are_looked_at_by_one_of_two_passes() -> None:
     both: tuple[type[Pass], ...] = (Detections, OpenCVDetections)
-    small, large = ([kind(Path()).chosen(video(40, side, 1024)) for kind in both] for side in (768, 769))
+    small, large = ([kind(Setup(Path())).chosen(video(40, side, 1024)) for kind in both] for side in (768, 769))
     assert len(small[0] or ()) == 16
     assert small[1] == ()
     assert large[0] == large[1] == small[0]
-    assert list(Detections(Path()).chosen(video(3))) == [0, 1, 2, *[2] * 13]
+    assert list(Detections(Setup(Path())).chosen(video(3))) == [0, 1, 2, *[2] * 13]
 
 
 def test_frames_that_repeat_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def test_frames_that_repeat_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) 
 def test_a_pass_sees_named_things_and_forgets_nothing_between_videos(tmp_path: Path) -> None:
     miniature.write(tmp_path / detections.WEIGHTS)
     wordpiece.write_small(tmp_path / detections.VOCABULARY)
-    one, frames = Detections(tmp_path), pixels(3, 128, 192)
+    one, frames = Detections(Setup(tmp_path)), pixels(3, 128, 192)
     results = []
     for blocks in ([frames], [frames[:1], frames[1:]]):
         running = one.start(video())
@@ -105,7 +105,7 @@ def test_a_pass_sees_named_things_and_forgets_nothing_between_videos(tmp_path: P
     assert results[0].keys() == results[1].keys()
     assert results[0]["name"].tolist() == results[1]["name"].tolist()
     assert np.array_equal(results[0]["box"], results[1]["box"])
-    opencv = OpenCVDetections(tmp_path).start(video())
+    opencv = OpenCVDetections(Setup(tmp_path)).start(video())
     assert opencv.result()["frames"] == 0
     assert opencv.take(frames)
     assert np.array_equal(opencv.result()["box"], results[0]["box"])

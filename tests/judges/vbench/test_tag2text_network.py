@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from salt_bench.errors import UserError
 from salt_bench.judges.vbench import captions
-from salt_bench.judges.vbench.base import Video
+from salt_bench.judges.vbench.base import Setup, Video
 from salt_bench.judges.vbench.captions import Captioner, Captions, tag_list
 from salt_bench.judges.vbench.networks import wordpiece
 from salt_bench.judges.vbench.networks.bert import CrossLayer, causal
@@ -218,7 +218,7 @@ def test_a_caption_is_what_follows_the_prompt(cache: Path, monkeypatch: pytest.M
 
 def test_a_frame_like_the_one_before_is_not_described_again(cache: Path) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (3, 384, 384, 3)).astype(np.uint8)
-    running = Captions(cache).start(Video(Path("x.mp4"), 5, 384, 384, 8.0))
+    running = Captions(Setup(cache)).start(Video(Path("x.mp4"), 5, 384, 384, 8.0))
     counted = []
     say = running.captioner
     running.captioner = lambda new: (counted.append(len(new)), say(new))[1]  # type: ignore[assignment]
