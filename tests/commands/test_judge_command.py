@@ -122,6 +122,12 @@ def test_prompts_from_a_file(tmp_path: Path) -> None:
         assert why in refused(judge(tmp_path / "v", tmp_path / "out", "--mode", "custom", "--prompts", prompts, *FLICKERING))
 
 
+def test_a_name_that_is_no_text_is_spelled_out(tmp_path: Path) -> None:
+    film(tmp_path / "v" / "x.mp4", 1, 2).rename(os.fsdecode(os.fsencode(tmp_path) + b"/v/caf\xe9-2.mp4"))
+    assert judge(tmp_path / "v", tmp_path / "out", "--mode", "custom", *FLICKERING).exit_code == 0
+    assert [(row["video"], row["prompt"]) for row in rows(tmp_path / "out")] == [("caf\\xe9-2.mp4", "caf\\xe9")]
+
+
 def suite(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     listed = [
