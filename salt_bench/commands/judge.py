@@ -83,11 +83,15 @@ def judge(
 
 
 def _device(name: str) -> str:
-    import torch
-
     if name.split(":")[0] not in ("cpu", "cuda"):
         raise WrongUse(f"--device is cpu or cuda, got {name!r}")
-    if name != "cpu" and not torch.cuda.is_available():
+    return name if name == "cpu" else _gpu(name)
+
+
+def _gpu(name: str) -> str:
+    import torch
+
+    if not torch.cuda.is_available():
         raise WrongUse(f"--device {name} needs a GPU that torch can use, and there is none: use --device cpu")
     return name
 

@@ -16,13 +16,13 @@ import av
 import numpy as np
 import pytest
 from click.testing import Result
+from salt_bench.judges.vbench.summary import Asked
 from typer.testing import CliRunner
 
 from salt_bench import cli
 from salt_bench.commands import judge as command
 from salt_bench.errors import WrongUse
 from salt_bench.judges.vbench import crew, flickering_filter, jobs, summary
-from salt_bench.judges.vbench.summary import Asked
 
 FLICKERING = ("--dimensions", "temporal_flickering")
 ROOT = Path(__file__).parents[2]
@@ -120,6 +120,12 @@ def test_prompts_from_a_file(tmp_path: Path) -> None:
     ):
         prompts.write_text(content)
         assert why in refused(judge(tmp_path / "v", tmp_path / "out", "--mode", "custom", "--prompts", prompts, *FLICKERING))
+
+
+def test_a_name_that_is_no_text_is_spelled_out(tmp_path: Path) -> None:
+    film(tmp_path / "v" / "x.mp4", 1, 2).rename(os.fsdecode(os.fsencode(tmp_path) + b"/v/caf\xe9-2.mp4"))
+    assert judge(tmp_path / "v", tmp_path / "out", "--mode", "custom", *FLICKERING).exit_code == 0
+    assert [(row["video"], row["prompt"]) for row in rows(tmp_path / "out")] == [("caf\\xe9-2.mp4", "caf\\xe9")]
 
 
 def suite(folder: Path) -> None:

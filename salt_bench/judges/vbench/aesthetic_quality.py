@@ -35,6 +35,12 @@ class Beauty(Pass):
         unit = F.normalize(net.frames(frames).float().cpu(), dim=-1)
         return F.linear(unit, self._head["weight"], self._head["bias"])[:, 0].numpy()
 
+    def _read_head(self) -> dict[str, torch.Tensor]:
+        path = weights.locate(self.setup.weights, "laion")
+        with weights.reading(path):
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            return {name: state[name] for name in ("weight", "bias")}
+
 
 class AestheticQuality(Dimension):
     """The mean over frames of a tenth of the head's word."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,12 +107,17 @@ def _by_stem(files: Iterable[str]) -> dict[str, str]:
 def _files(videos: Path) -> tuple[dict[str, Path], list[str]]:
     """The videos at or below a path by their relative names, in the order of these; and the names of the other files."""
     if videos.is_file():
-        return {videos.name: videos}, []
+        return {_readable(Path(videos.name)): videos}, []
     if not videos.is_dir():
         raise WrongUse(f"no folder {videos}: give a folder of videos, or one video")
-    seen = sorted((path.relative_to(videos).as_posix(), path) for path in videos.rglob("*") if path.is_file())
+    seen = sorted((_readable(path.relative_to(videos)), path) for path in videos.rglob("*") if path.is_file())
     shown = [(name, path) for name, path in seen if not any(part.startswith(".") for part in Path(name).parts)]
     found = {name: path for name, path in shown if path.suffix.lower() in SUFFIXES}
     if not found:
         raise WrongUse(f"no videos in {videos}: it holds no file with one of the extensions {' '.join(SUFFIXES)}")
     return found, [name for name, _ in shown if name not in found]
+
+
+def _readable(path: Path) -> str:
+    """The path with slashes; bytes that are no UTF-8 are spelled out, for a table is text."""
+    return os.fsencode(path.as_posix()).decode(errors="backslashreplace")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from salt_bench.errors import UserError
 from salt_bench.judges.vbench.base import Found, Pass, Refused, Video
 from salt_bench.judges.vbench.decode import Film, opened
 
@@ -60,8 +61,8 @@ class _Guard:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         self.look.seconds += time.perf_counter() - self.began
-        if not isinstance(error, Exception):
-            return False
+        if not isinstance(error, Exception) or (isinstance(error, UserError) and not isinstance(error, Refused)):
+            return False  # wrong weights, a full disk: no other video will do better
         said = str(error).splitlines() or [type(error).__name__]
         self.look.error = (
             said[0] if isinstance(error, Refused) else f"{type(error).__name__} in {self.look.kind.name}: {said[0]}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from salt_bench import files
-from salt_bench.errors import WrongUse
+from salt_bench.errors import UserError, WrongUse
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,19 @@ def need(folder: Path, names: Iterable[str]) -> None:
     if missing:
         listed = "".join(f"\n  {one}" for one in missing)
         raise WrongUse(f"{len(missing)} weight files are missing below {folder}; put them there, or give --weights:{listed}")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns whatever is raised by reading weights, or by putting them into a network, into a UserError that names the file:
+    with wrong weights no video can be judged, so the run ends."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path} does not hold the weights that belong there ({said}): fetch it again") from error
 
 
 @dataclass(frozen=True)

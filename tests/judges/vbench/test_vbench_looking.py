@@ -11,6 +11,7 @@ import films
 import numpy as np
 import pytest
 
+from salt_bench.errors import UserError
 from salt_bench.judges.vbench import decode, looking
 from salt_bench.judges.vbench.base import Found, Pass, Refused, Running, Setup, Video, middle
 
@@ -145,6 +146,18 @@ def test_a_broken_pass_costs_only_itself(video: Video) -> None:
     seen = looking.see(video, [Broken(), Keep([1]), Picky()])
     assert seen.errors == {"broken": "ZeroDivisionError in broken: by zero", "picky": "too small for me"}
     assert set(seen.found) == {"keep"}
+
+
+class Hopeless(Keep):
+    name: ClassVar[str] = "hopeless"
+
+    def start(self, video: Video) -> Running:
+        raise UserError("the disk is full")
+
+
+def test_what_no_other_video_can_mend_ends_the_run(video: Video) -> None:
+    with pytest.raises(UserError, match="the disk is full"):
+        looking.see(video, [Keep(), Hopeless()])
 
 
 def test_damage_on_the_way_costs_only_those_who_wanted_more(video: Video, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,8 +94,11 @@ def test_a_released_archive_and_a_plain_file_hold_the_same(tmp_path: Path) -> No
         assert found.keys() == state.keys()
         assert all(torch.equal(found[key], state[key]) for key in state)
     (tmp_path / "other.pt").write_text("no weights")
-    with pytest.raises(UserError, match="no CLIP weight file"):
-        clip.read(tmp_path / "other.pt")
+    torch.save({"a": torch.zeros(1)}, tmp_path / "empty.pt")
+    for name in ("other.pt", "empty.pt"):
+        for load in (lambda path: clip.images(path, "cpu", "fp32"), lambda path: raft.load(path, "cpu")):
+            with pytest.raises(UserError, match=f"{name} does not hold the weights"):
+                load(tmp_path / name)
 
 
 def original(name: str) -> str:

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from salt_bench.errors import UserError
-from salt_bench.judges.vbench import pixels
+from salt_bench.judges.vbench import pixels, weights
 
 Weights = Mapping[str, torch.Tensor]
 _HEAD = 64  # channels per attention head, in every released CLIP
@@ -77,23 +76,22 @@ def _pil_square(frame: np.ndarray, side: int) -> np.ndarray:
 def images(path: Path, device: str, precision: str) -> Images:
     """The image tower in `path`, one for all who ask. Precision "fp16" is the official one on CUDA: matrices in half, norms
     in float32."""
-    return image_tower(read(path), device, precision)
+    with weights.reading(path):
+        return image_tower(read(path), device, precision)
 
 
 @lru_cache(maxsize=1)
 def texts(path: Path, device: str, precision: str) -> Texts:
     """The text tower in `path`."""
-    return text_tower(read(path), device, precision)
+    with weights.reading(path):
+        return text_tower(read(path), device, precision)
 
 
 def read(path: Path) -> Weights:
     """The state dict in a released TorchScript archive, or in a file that holds nothing else."""
     if _is_script(path):
         return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-    try:
-        return dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
-    except Exception as error:
-        raise UserError(f"{path} is no CLIP weight file ({type(error).__name__}): fetch it again") from error
+    return dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
 
 
 def _is_script(path: Path) -> bool:

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+from salt_bench.judges.vbench import weights
+
 _HEAD, _EPS = 64, 1e-6
 
 
@@ -70,5 +72,6 @@ def positions(table: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
 @lru_cache(maxsize=2)
 def load(path: Path, device: str) -> Dino:
     """The network in `path`, one for all who ask."""
-    state = torch.load(path, map_location=device, weights_only=True)
-    return Dino({name: value.float() for name, value in state.items()})
+    with weights.reading(path):
+        state = torch.load(path, map_location=device, weights_only=True)
+        return Dino({name: value.float() for name, value in state.items()})

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from salt_bench.judges.vbench import weights
+
 ITERATIONS, SMALLEST = 20, 128
 _RENAMED = (
     (r"^fnet\.", "feature_encoder."),
@@ -110,9 +112,10 @@ def load(path: Path, device: str) -> Raft:
     """The network in `path`, in the original or in torchvision's naming, one for all who ask."""
     from torchvision.models.optical_flow import raft_large
 
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    model = raft_large(weights=None)
-    model.load_state_dict(state if "mask_predictor.conv.weight" in state else renamed(state))
+    with weights.reading(path):
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        model = raft_large(weights=None)
+        model.load_state_dict(state if "mask_predictor.conv.weight" in state else renamed(state))
     return Raft(model.eval().to(device))
 
 
