@@ -112,7 +112,7 @@ def _engine(setup: Any, names: Sequence[str], out: Path) -> Engine:
     weights.need(setup.weights, needed)
     paths = {name: weights.locate(setup.weights, name) for name in needed}
     folder = out / "cache"
-    return Engine(setup, store.Store(folder, store.weight_digests(folder, paths)))
+    return Engine(setup, store.Store(folder, store.weight_digests(folder, paths), setup))
 
 
 def _finished(engine: Engine, plan: Plan, workers: int) -> dict[str, Done]:

@@ -16,13 +16,14 @@ import av
 import numpy as np
 import pytest
 from click.testing import Result
-from salt_bench.judges.vbench.summary import Asked
 from typer.testing import CliRunner
 
 from salt_bench import cli
 from salt_bench.commands import judge as command
-from salt_bench.errors import WrongUse
-from salt_bench.judges.vbench import crew, flickering_filter, jobs, summary
+from salt_bench.errors import UserError, WrongUse
+from salt_bench.judges.vbench import crew, flickering_filter, jobs
+from salt_bench.prompts import data
+from salt_bench.prompts.base import Asked, Suite
 
 FLICKERING = ("--dimensions", "temporal_flickering")
 ROOT = Path(__file__).parents[2]
@@ -125,7 +126,7 @@ def test_prompts_from_a_file(tmp_path: Path) -> None:
 def test_a_name_that_is_no_text_is_spelled_out(tmp_path: Path) -> None:
     film(tmp_path / "v" / "x.mp4", 1, 2).rename(os.fsdecode(os.fsencode(tmp_path) + b"/v/caf\xe9-2.mp4"))
     assert judge(tmp_path / "v", tmp_path / "out", "--mode", "custom", *FLICKERING).exit_code == 0
-    assert [(row["video"], row["prompt"]) for row in rows(tmp_path / "out")] == [("caf\\xe9-2.mp4", "caf\\xe9")]
+    assert [(row["video"], row["prompt"]) for row in rows(tmp_path / "out")] == [("caf\\xe9-2.mp4", "caf\ufffd")]
 
 
 def suite(folder: Path) -> None:
@@ -134,7 +135,6 @@ def suite(folder: Path) -> None:
         {"prompt_en": "a cat", "dimension": ["temporal_flickering"]},
         {"prompt_en": "a dog, 3-4", "dimension": ["temporal_flickering", "scene"], "auxiliary_info": {"scene": {}}},
         {"prompt_en": "a hen", "dimension": ["subject_consistency"]},
-        {"prompt_en": "a cat", "dimension": ["temporal_flickering"]},
     ]
     (folder / "VBench_full_info.json").write_text(json.dumps(listed))
 
@@ -147,9 +147,11 @@ def test_standard_takes_its_own_files_and_lists_the_missing(tmp_path: Path) -> N
     assert done.exit_code == 6
     found = rows(tmp_path / "out")
     assert [row["video"] for row in found] == ["a cat-0.mp4", "a cat-4.mp4", "a dog, 3-4-1.mp4"]
-    assert [row["weight"] for row in found] == [2, 2, 1], "a prompt that stands twice in the suite counts twice"
+    assert [row["weight"] for row in found] == [1, 1, 1]
     missing = json.loads((tmp_path / "out" / "summary.json").read_text())["missing"]
-    assert [one["video"] for one in missing] == [*(f"a cat-{n}" for n in (1, 2, 3)), *(f"a dog, 3-4-{n}" for n in (0, 2, 3, 4))]
+    named = [*(f"a cat-{n}" for n in (1, 2, 3)), *(f"a dog, 3-4-{n}" for n in (0, 2, 3, 4))]
+    assert [one for one in missing if "a cat" in one or "a dog" in one] == [f"temporal_flickering: {name}" for name in named]
+    assert "subject_consistency" in missing, "a dimension without any video is missing, and so is the total"
     assert "7 videos are missing" in done.output
     assert "3 files were not asked for" in done.output
 
@@ -173,7 +175,7 @@ def test_the_static_filter_counts_the_first_five_static() -> None:
 def test_the_static_filter_looks_at_25_samples(tmp_path: Path) -> None:
     for number in (0, 7, 24, 25):
         film(tmp_path / f"a cat-{number}.mp4", 1)
-    asked = {"a cat": Asked("a cat", {"temporal_flickering": 1, "scene": 1})}
+    asked = Suite("vbench", (Asked("a cat", ("temporal_flickering", "scene")),))
     plan = jobs.standard(tmp_path, ["temporal_flickering", "scene"], asked, True)
     assert {job.index: set(job.dimensions) for job in plan.jobs} == {
         0: {"temporal_flickering", "scene", "static_filter"},
@@ -183,7 +185,9 @@ def test_the_static_filter_looks_at_25_samples(tmp_path: Path) -> None:
     assert len(plan.missing) == 22 + 4
 
 
-def test_wrong_use(tmp_path: Path) -> None:
+def test_wrong_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SALT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(data, "obtain", lambda *_: None)  # nothing can be brought
     film(tmp_path / "v" / "x.mp4", 1, 2)
     (tmp_path / "nothing").mkdir()
     out = tmp_path / "out"
@@ -193,7 +197,9 @@ def test_wrong_use(tmp_path: Path) -> None:
     assert "did you mean temporal_flickering?" in refused(
         judge(tmp_path / "v", out, *custom, "--dimensions", "temporal_flicker")
     )
-    assert "VBench_full_info.json" in refused(judge(tmp_path / "v", out, *FLICKERING))
+    without = judge(tmp_path / "v", out, *FLICKERING)
+    assert isinstance(without.exception, UserError)
+    assert "holds no VBench_full_info.json" in str(without.exception)
     assert "--device is cpu or cuda" in refused(judge(tmp_path / "v", out, *custom, *FLICKERING, "--device", "tpu"))
     assert "--static-filter" in refused(judge(tmp_path / "v", out, *custom, *FLICKERING, "--static-filter"))
     suite(tmp_path / "weights")
@@ -203,7 +209,7 @@ def test_wrong_use(tmp_path: Path) -> None:
         assert word in missing
     shutil.copy(tmp_path / "v" / "x.mp4", tmp_path / "v" / "x.webm")
     with pytest.raises(WrongUse, match="two files for one sample"):
-        jobs.standard(tmp_path / "v", ["temporal_flickering"], {}, False)
+        jobs.standard(tmp_path / "v", ["temporal_flickering"], Suite("vbench", ()), False)
     assert WrongUse.code == 2
 
 
@@ -241,19 +247,6 @@ def test_a_killed_run_goes_on_and_leaves_the_same_rows_none_twice(tmp_path: Path
     assert 0 in decodes
 
 
-def test_names_and_their_indices() -> None:
-    assert summary.split_name("a cat-3") == ("a cat", 3)
-    assert summary.split_name("3-4 cats-12") == ("3-4 cats", 12)
-    assert summary.split_name("a cat") == ("a cat", 0)
-    assert summary.split_name("a - b") == ("a - b", 0)
-
-
-def test_a_set_is_the_weighted_mean_of_its_videos_in_its_scale() -> None:
-    table = [{"judge": "vbench/x", "value": value, "weight": weight} for value, weight in ((50.0, 3), (10.0, 1), (None, 9))]
-    found = summary.summarise([*table, {"judge": "vbench/y", "value": None, "weight": 1.0}], {}, {"x": 0.01, "y": 1.0})
-    assert found["dimensions"] == {"x": pytest.approx(0.4), "y": None}
-
-
 def test_weights_lists_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     (tmp_path / "clip_model").mkdir()
     (tmp_path / "clip_model" / "ViT-B-32.pt").write_text("not the released bytes")
@@ -264,7 +257,7 @@ def test_weights_lists_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     lines = {line.split()[-1 if "other" not in line else 2]: line for line in done.output.splitlines()}
     assert len(lines) >= 8
     assert "other bytes  clip_b32" in done.output
-    assert "missing      dino" in done.output
+    assert "missing      dino_vitb16" in done.output
     amt = next(line for line in done.output.splitlines() if " amt " in line)
     assert amt.startswith("there")
     assert "NON-COMMERCIAL" in amt

@@ -77,8 +77,10 @@ def test_against_the_straight_line(benchmark: Any, tmp_path: Path) -> None:
     slow, names = loops(), (*NAMES, *MOTION)
 
     def judge(film: Path, *asked: str) -> int:
-        engine = Engine(Setup(CACHE), Store(tmp_path / f"{film.stem}{'+'.join(asked)}", dict.fromkeys(_weights(), "")))
-        done = engine(Job(film.name, film, "in cyberpunk style", 0, dict.fromkeys(asked, 1)))
+        engine = Engine(
+            Setup(CACHE), Store(tmp_path / f"{film.stem}{'+'.join(asked)}", dict.fromkeys(_weights(), ""), Setup(CACHE))
+        )
+        done = engine(Job(film.name, film, "in cyberpunk style", 0, tuple(asked)))
         assert all(row.value is not None for row in done.rows), done.rows
         return done.decodes
 

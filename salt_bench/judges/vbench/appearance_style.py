@@ -40,7 +40,8 @@ class StyleText(Pass):
     name: ClassVar[str] = "clip_b32_style"
     weights: ClassVar[tuple[str, ...]] = ("clip_b32",)
 
-    def reads(self, video: Video) -> str:
+    @classmethod
+    def reads(cls, video: Video) -> str:
         return style(video)
 
     def chosen(self, video: Video) -> Sequence[int]:

@@ -77,8 +77,10 @@ class Pass(ABC):
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
 
-    def reads(self, video: Video) -> str:
-        """What it reads besides frames (a text): a part of the key under which its result is kept."""
+    @classmethod
+    def reads(cls, video: Video) -> str:
+        """What it reads besides frames (a text): a part of the key under which its result is kept. Asked before it is made, so
+        that no network is loaded for what is known already."""
         return ""
 
     def chosen(self, video: Video) -> Sequence[int] | None:
@@ -108,6 +110,10 @@ class Dimension(ABC):
     passes: ClassVar[tuple[type[Pass], ...]]
     commercial: ClassVar[bool] = True
     """False where the licence of its weights forbids commercial use: it then runs only when it is asked for by name."""
+
+    def wants(self, video: Video) -> tuple[type[Pass], ...]:
+        """Those of `passes` that this video needs, its size known."""
+        return self.passes
 
     @abstractmethod
     def __call__(self, video: Video, found: Mapping[type[Pass], Found]) -> Judged: ...

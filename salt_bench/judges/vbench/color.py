@@ -49,12 +49,14 @@ class Color(Dimension):
     name: ClassVar[str] = "color"
     passes: ClassVar[tuple[type[Pass], ...]] = (Detections, OpenCVDetections)
 
+    def wants(self, video: Video) -> tuple[type[Pass], ...]:
+        return (OpenCVDetections,) if large(video.height, video.width) else (Detections,)
+
     def __call__(self, video: Video, found: Mapping[type[Pass], Found]) -> Judged:
         if self.name not in video.auxiliary:
             return Judged(None, note=f"{self.name} needs auxiliary_info.{self.name} of the prompt")
         color = video.auxiliary[self.name]["color"]
-        seen = found[OpenCVDetections if large(video.height, video.width) else Detections]
-        name, frames = thing(video.text, color), unpacked(seen)
+        name, frames = thing(video.text, color), unpacked(found[self.wants(video)[0]])
         counted = sum(colored(frame, name) for frame in frames)
         if not counted:
             return Judged(None, note=f"no frame shows {name} in any color")

@@ -181,7 +181,7 @@ class Detections(Pass):
 
 
 class OpenCVDetections(Pass):
-    """What GRiT sees, large frames scaled by OpenCV; nothing of small ones, of which `Detections` says the same."""
+    """What GRiT sees, large frames scaled by OpenCV; of small ones it sees what `Detections` does."""
 
     name: ClassVar[str] = "grit_opencv"
     weights: ClassVar[tuple[str, ...]] = ("grit", "bert_vocab")
@@ -191,7 +191,7 @@ class OpenCVDetections(Pass):
         self.network = Network(setup.weights, setup.device, in_bytes)
 
     def chosen(self, video: Video) -> Sequence[int]:
-        return middle(video.frames, FRAMES) if large(video.height, video.width) else ()
+        return middle(video.frames, FRAMES)
 
     def start(self, video: Video) -> Looking:
         return Looking(self.network)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -65,33 +65,46 @@ class Engine:
     store: Store
 
     def __call__(self, job: Job) -> Done:
-        began, kinds = time.perf_counter(), dimensions.passes(job.dimensions)
+        began = time.perf_counter()
+        asked = [dimensions.find(name) for name in job.dimensions]
         try:
-            known = self._known(job, [made(kind, self.setup) for kind in kinds])
+            known = self._known(job, asked)
         except (Refused, OSError) as error:
             return failed(job, said(error))
-        judged = [self._row(job, dimensions.find(name), known) for name in job.dimensions]
+        judged = [self._row(job, dimension, known) for dimension in asked]
         return Done(job, tuple(judged), known.decodes, known.seconds | {"all": time.perf_counter() - began})
 
-    def _known(self, job: Job, kinds: Sequence[Pass]) -> _Known:
+    def _known(self, job: Job, asked: Sequence[Dimension]) -> _Known:
         digest = files.digest(job.path)
-        video = job.video()
-        found = {kind.name: kept for kind in kinds if (kept := self.store.get(digest, kind, video)) is not None}
-        missing = [kind for kind in kinds if kind.name not in found]
         facts = self.store.facts(digest)
-        if facts and not missing:
-            size = Video(
-                job.path, facts["frames"], facts["height"], facts["width"], facts["fps"], job.text, job.index, job.auxiliary
-            )
-            return _Known(size, tuple(facts["notes"]), found, {}, 0, {})
-        seen = see(video, missing)
-        for kind in missing:
+        if facts:
+            notes = tuple(facts.pop("notes"))
+            video = replace(job.video(), **facts)
+            kept = self._kept(digest, video, wanted(asked, video))
+            if None not in kept.values():
+                return _Known(video, notes, {name: found for name, found in kept.items() if found is not None}, {}, 0, {})
+        return self._seen(job, digest, asked)
+
+    def _seen(self, job: Job, digest: str, asked: Sequence[Dimension]) -> _Known:
+        """Decodes, and keeps what is new."""
+
+        def missing(video: Video) -> list[Pass]:
+            kept = self._kept(digest, video, wanted(asked, video))
+            return [made(kind, self.setup) for kind in wanted(asked, video) if kept[kind.name] is None]
+
+        seen = see(job.video(), missing)
+        kinds = wanted(asked, seen.video)
+        for kind in kinds:
             if kind.name in seen.found:
-                self.store.put(digest, kind, video, seen.found[kind.name])
-        of = seen.video
-        facts = {"frames": of.frames, "height": of.height, "width": of.width, "fps": of.fps, "notes": seen.notes}
-        self.store.keep_facts(digest, facts)
-        return _Known(of, seen.notes, found | seen.found, seen.errors, seen.decodes, seen.seconds)
+                self.store.put(digest, kind, seen.video, seen.found[kind.name])
+        facts = {name: value for name, value in asdict(seen.video).items() if name in ("frames", "height", "width", "fps")}
+        self.store.keep_facts(digest, facts | {"notes": seen.notes})
+        kept = self._kept(digest, seen.video, [kind for kind in kinds if kind.name not in seen.found])
+        found = {name: one for name, one in kept.items() if one is not None} | seen.found
+        return _Known(seen.video, seen.notes, found, seen.errors, seen.decodes, seen.seconds)
+
+    def _kept(self, digest: str, video: Video, kinds: Sequence[type[Pass]]) -> dict[str, Found | None]:
+        return {kind.name: self.store.get(digest, kind, video) for kind in kinds}
 
     def _row(self, job: Job, dimension: Dimension, known: _Known) -> Row:
         word = known.word(dimension)
@@ -114,11 +127,12 @@ class _Known:
     seconds: dict[str, float]
 
     def word(self, dimension: Dimension) -> Judged:
-        for kind in dimension.passes:
+        kinds = dimension.wants(self.video)
+        for kind in kinds:
             if kind.name in self.errors:
                 return Judged(None, note=self.errors[kind.name])
         try:
-            return dimension(self.video, {kind: self.found[kind.name] for kind in dimension.passes})
+            return dimension(self.video, {kind: self.found[kind.name] for kind in kinds})
         except Exception as error:  # one video must not end the run over thousands
             return Judged(None, note=str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}")
 
@@ -127,6 +141,11 @@ class _Known:
 def made(kind: type[Pass], setup: Setup) -> Pass:
     """The pass of this process."""
     return kind(setup)
+
+
+def wanted(asked: Sequence[Dimension], video: Video) -> list[type[Pass]]:
+    """The distinct passes that these dimensions need for this video, in order of first use."""
+    return list(dict.fromkeys(kind for dimension in asked for kind in dimension.wants(video)))
 
 
 def failed(job: Job, why: str) -> Done:

@@ -40,7 +40,7 @@ def custom(videos: Path, names: Sequence[str], prompts: Mapping[str, Any]) -> Pl
 
 
 def _custom(name: str, path: Path, names: Sequence[str], prompts: Mapping[str, Any]) -> Job:
-    named = file_names.parse(path.name)
+    named = file_names.parse(os.fsencode(path.name).decode(errors="replace"))
     given = prompts.get(name, named.text)
     told = {} if isinstance(given, str) else given.get("auxiliary_info", {})
     auxiliary = {dimension: unwrapped(dimension, value) for dimension, value in told.items()}

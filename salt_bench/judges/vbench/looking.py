@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,25 +84,25 @@ class Seen:
     seconds: dict[str, float]
 
 
-def see(video: Video, kinds: Sequence[Pass]) -> Seen:
-    """Shows the video to all passes in one decode. Raises Refused where no frame can be read.
+def see(video: Video, choose: Callable[[Video], Sequence[Pass]]) -> Seen:
+    """Shows the video to all passes that `choose` names, once its size is known, in one decode. Raises Refused where no frame
+    can be read.
 
     A second decode is needed only where a file turns out to hold another number of frames than its packets promise."""
-    frames, seconds = 0, dict.fromkeys((kind.name for kind in kinds), 0.0)
+    frames, seconds = 0, Counter[str]()
     decodes, done = 0, False
     while not done and decodes < 2:
         with opened(video.path) as film:
             frames = frames or film.frames
             video = replace(video, frames=frames, height=film.height, width=film.width, fps=film.fps)
-            looks = [Look(kind, video) for kind in kinds]
+            looks = [Look(kind, video) for kind in choose(video)]
             count = _show(film, looks)
+        seconds.update({look.kind.name: look.seconds for look in looks})
         decodes, done = decodes + 1, count is None or count == frames
         frames = count or frames
     found = {look.kind.name: result for look in looks if (result := look.result()) is not None}
     errors = {look.kind.name: look.error for look in looks if look.error}
-    for look in looks:
-        seconds[look.kind.name] += look.seconds
-    return Seen(video, film.notes, found, errors, decodes, seconds)
+    return Seen(video, film.notes, found, errors, decodes, dict(seconds))
 
 
 def _show(film: Film, looks: Sequence[Look]) -> int | None:

@@ -18,17 +18,18 @@ from zipfile import BadZipFile
 import numpy as np
 
 from salt_bench import files
-from salt_bench.judges.vbench.base import Found, Pass, Video
+from salt_bench.judges.vbench.base import Found, Pass, Setup, Video
 
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of results. `weights` maps a weight's name to the SHA-256 of its file."""
+    """A folder of results. `weights` maps a weight's name to the SHA-256 of its file; `setup` is what passes are made from."""
 
     folder: Path
     weights: Mapping[str, str]
+    setup: Setup
 
-    def get(self, digest: str, look: Pass, video: Video) -> Found | None:
+    def get(self, digest: str, look: type[Pass], video: Video) -> Found | None:
         """What `look` found in the video with this digest, or None where that is not known, or no longer readable."""
         try:
             with np.load(self._path(digest, look, video), allow_pickle=False) as arrays:
@@ -36,7 +37,7 @@ class Store:
         except (OSError, ValueError, BadZipFile, EOFError):
             return None
 
-    def put(self, digest: str, look: Pass, video: Video, found: Found) -> None:
+    def put(self, digest: str, look: type[Pass], video: Video, found: Found) -> None:
         memory = io.BytesIO()
         np.savez(memory, allow_pickle=False, **found)
         files.write_bytes(self._path(digest, look, video), memory.getvalue())
@@ -54,8 +55,8 @@ class Store:
     def _facts(self, digest: str) -> Path:
         return self.folder / digest[:2] / f"{digest}.{code()[:12]}.json"
 
-    def _path(self, digest: str, look: Pass, video: Video) -> Path:
-        made = [code(), *(self.weights[name] for name in look.weights), look.setup.device, look.setup.precision]
+    def _path(self, digest: str, look: type[Pass], video: Video) -> Path:
+        made = [code(), *(self.weights[name] for name in look.weights), self.setup.device, self.setup.precision]
         key = hashlib.sha256("\0".join([*made, look.reads(video)]).encode()).hexdigest()
         return self.folder / digest[:2] / f"{digest}.{look.name}.{key[:16]}.npz"
 

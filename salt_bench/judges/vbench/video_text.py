@@ -45,7 +45,8 @@ class ViclipText(Pass):
         self._tower, self._device = viclip.load_text(setup.weights / viclip.FILE).to(setup.device), setup.device
         self._known: dict[str, np.ndarray] = {}  # the samples of a prompt share its text
 
-    def reads(self, video: Video) -> str:
+    @classmethod
+    def reads(cls, video: Video) -> str:
         return video.text
 
     def chosen(self, video: Video) -> Sequence[int]:

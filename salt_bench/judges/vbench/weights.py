@@ -140,7 +140,7 @@ TABLE = (
     Weight(
         "tag_list",
         "caption_model/tag2text_tag_list.txt",
-        "ram/data of https://github.com/xinyu1205/recognize-anything",
+        "tag_class.py of https://github.com/Vchitect/VBench, one tag a line",
         1,
         "Apache-2.0",
         True,

@@ -131,7 +131,10 @@ def test_sure_is_from_85_percent_on_rounded_to_four_decimals() -> None:
 
 def test_the_official_count_is_carried_along() -> None:
     found = {"labels": np.array(["clapping"]), "values": np.array([0.9])}
-    assert HumanAction()(VIDEO, {UmtPass: found}).extra == {"cor_num_per_video": 1}
+    assert HumanAction()(VIDEO, {UmtPass: found}).extra == {
+        "cor_num_per_video": 1,
+        "top": [["clapping", 0.9]],
+    }
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from salt_bench.judges.vbench.base import Dimension, Judged, Setup, Video
+from salt_bench.judges.vbench.base import Dimension, Judged, Video
 from salt_bench.judges.vbench.captions import Captions
 from salt_bench.judges.vbench.color import Color, thing
 from salt_bench.judges.vbench.detections import Detections, Instance, OpenCVDetections, packed, unpacked
@@ -22,7 +22,6 @@ from salt_bench.judges.vbench.spatial_relationship import SpatialRelationship, i
 
 ROWS = Path(__file__).parents[3] / "../shared/data/vbench/VBench_full_info.json.gz"
 Frames = Sequence[Sequence[Instance]]
-SETUP = Setup(Path())
 
 
 def video(auxiliary: dict[str, Any], text: str = "", height: int = 480) -> Video:
@@ -98,7 +97,8 @@ def test_color_reads_another_pass_where_frames_are_scaled_down() -> None:
     red, blue = packed([[see("car", description="red")]]), packed([[see("car", description="blue")]])
     assert Color()(large, {Detections: blue, OpenCVDetections: red}).value == 1
     assert Color()(CAR, {Detections: blue, OpenCVDetections: red}).value == 0
-    assert (len(OpenCVDetections(SETUP).chosen(CAR)), len(OpenCVDetections(SETUP).chosen(large))) == (0, 16)
+    assert Color().wants(CAR) == Color().wants(video({}, height=768)) == ObjectClass().wants(large) == (Detections,)
+    assert Color().wants(large) == (OpenCVDetections,)
 
 
 def test_color_finds_the_thing_in_every_prompt_of_the_suite() -> None:

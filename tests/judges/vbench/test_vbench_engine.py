@@ -7,13 +7,14 @@ import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import films
 import numpy as np
 import pytest
 
 from salt_bench.judges.vbench import crew, dimensions
-from salt_bench.judges.vbench.base import Setup
+from salt_bench.judges.vbench.base import Setup, Video
 from salt_bench.judges.vbench.engine import Done, Engine, Job, failed, made
 from salt_bench.judges.vbench.store import Store, weight_digests
 from salt_bench.judges.vbench.temporal_flickering import Differences
@@ -23,7 +24,16 @@ FLICKERING = ("temporal_flickering",)
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
-    return Engine(Setup(tmp_path / "weights"), Store(tmp_path / "cache", {}))
+    setup = Setup(tmp_path / "weights")
+    return Engine(setup, Store(tmp_path / "cache", {}, setup))
+
+
+class Weighty(Differences):
+    weights: ClassVar[tuple[str, ...]] = ("x",)
+
+    @classmethod
+    def reads(cls, video: Video) -> str:
+        return video.text
 
 
 def job(path: Path, text: str = "a cat") -> Job:
@@ -64,10 +74,11 @@ def test_a_damaged_memory_is_made_again(engine: Engine, tmp_path: Path) -> None:
 def test_other_weights_and_other_precision_are_other_results(tmp_path: Path) -> None:
     paths = []
     for setup, sha in ((Setup(tmp_path), "a"), (Setup(tmp_path), "b"), (Setup(tmp_path, precision="fp16"), "a")):
-        look = Differences(setup)
-        look.weights = ("x",)  # type: ignore[misc]
-        paths.append(Store(tmp_path, {"x": sha})._path("0" * 64, look, job(tmp_path).video()))
+        paths.append(Store(tmp_path, {"x": sha}, setup)._path("0" * 64, Weighty, job(tmp_path).video()))
     assert len(set(paths)) == 3
+    video = job(tmp_path).video()
+    texts = [Store(tmp_path, {"x": "a"}, Setup(tmp_path))._path("0" * 64, Weighty, replace(video, text=t)) for t in "ab"]
+    assert len(set(texts)) == 2
 
 
 def test_weights_are_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
