@@ -257,7 +257,7 @@ def test_weights_lists_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     lines = {line.split()[-1 if "other" not in line else 2]: line for line in done.output.splitlines()}
     assert len(lines) >= 8
     assert "other bytes  clip_b32" in done.output
-    assert "missing      dino_vitb16" in done.output
+    assert "missing      dino" in done.output
     amt = next(line for line in done.output.splitlines() if " amt " in line)
     assert amt.startswith("there")
     assert "NON-COMMERCIAL" in amt
