@@ -144,8 +144,11 @@ def test_of_a_single_frame_the_video_tower_makes_what_clip_does() -> None:
 @torch.inference_mode()
 def test_patches_know_their_place_and_their_time() -> None:
     tower = randomised(viclip.VideoTower(WIDTH, layers=0))
-    tokens = tower.tokens(torch.zeros(1, 3, 8, 224, 224))[0].view(256, 8, WIDTH)
-    torch.testing.assert_close(tokens[30, 5], tower.positional_embedding[31] + tower.temporal_positional_embedding[0, 5])
+    clip = torch.randn(1, 3, 8, 224, 224, generator=torch.Generator().manual_seed(3))
+    patch = clip[0, :, 5, 28:42, 196:210]  # row 2, column 14 of 16: the 46th of the frame
+    seen = tower.conv1.weight.flatten(1) @ patch.flatten()
+    token = tower.tokens(clip)[0].view(256, 8, WIDTH)[46, 5]
+    torch.testing.assert_close(token, seen + tower.positional_embedding[47] + tower.temporal_positional_embedding[0, 5])
 
 
 @torch.inference_mode()
