@@ -1,0 +1,1 @@
+"""Pure table to table scores: composites of dimensions."""
