@@ -166,7 +166,7 @@ def main() -> None:
     for net, _ in track(fit(fitting), "fitting", total=fitting.steps):
         data = net
     files.write_bytes(WEIGHTS, packed(data))
-    print(f'WEIGHTS_SHA256 = "{files.digest(WEIGHTS)}"')
+    print(f'{WEIGHTS} is written; state its hash in shapes_clip.py: WEIGHTS_SHA256 = "{files.digest(WEIGHTS)}"')
 
 
 if __name__ == "__main__":
