@@ -107,9 +107,7 @@ def _run(key: tuple[str, str, int, int], rows: Sequence[Score]) -> list[Score]:
     absent = missing(found)
     note = f"missing: {', '.join(absent['total'])}" if absent["total"] else ""
     halves = {name: None if absent[name] else _contributions(name, found, asked) for name in SHARE}
-    return [
-        Score(arm, setting, train_seed, prompt, sample_seed, NAME, _parts(halves, prompt), note=note) for prompt in asked
-    ]
+    return [Score(arm, setting, train_seed, prompt, sample_seed, NAME, _parts(halves, prompt), note=note) for prompt in asked]
 
 
 def _values(rows: Sequence[Score]) -> dict[tuple[str, str], Values]:
