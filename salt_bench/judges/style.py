@@ -1,4 +1,4 @@
-"""Style: do the frames have the colours and the scene that were asked for? VBench's appearance style on the world's own model."""
+"""Style: do the frames have the colours and the scene that were asked for? VBench's formula on a small model."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def test_the_truth_has_100_points_and_the_floor_none() -> None:
 
 
 def test_the_form_is_vbenchs() -> None:
-    """Seven dimensions of quality would weigh 6.5; here are six and no aesthetics, 5.5. Nine of the caption, and four to one."""
+    """Seven dimensions of quality would weigh 6.5; here are six, without aesthetics. Nine of the caption."""
     assert sum(d.weight for d in DIMENSIONS if d.half == QUALITY) == 5.5
     assert [d.weight for d in DIMENSIONS if d.half == SEMANTIC] == [1.0] * 9
     assert composite(FLOOR | {SUBJECT: TRUTH[SUBJECT]}) == pytest.approx(

@@ -70,22 +70,30 @@ def test_every_word_of_the_world_has_a_token() -> None:
         shapes_clip.tokens(["a purple square"])
 
 
-def test_a_picture_is_four_frames_over_their_close_ups() -> None:
+def test_a_picture_is_four_frames_over_close_ups_and_a_trail() -> None:
     frames = np.arange(4, dtype=np.uint8)[None, :, None, None, None] * np.full((1, 4, 24, 24, 3), 10, np.uint8)
-    picture = shapes_clip.pictures(shapes_clip.tiles(frames))[0] * 64 + 127.5
-    assert picture.shape == (3, 48, 96)
-    assert torch.equal(picture[0, 0].reshape(4, 24)[:, 0], torch.tensor([0.0, 10, 20, 30]))
-    assert torch.equal(picture[:, :24], picture[:, 24:]), "where nothing differs from the scene, a close-up is the frame"
+    picture = shapes_clip.collages(frames)
+    assert picture.shape == (1, 48, 96, 3)
+    np.testing.assert_array_equal(picture[0, 0, ::24, 0], [0, 10, 20, 30])
+    assert set(np.unique(picture[:, 24:])) == {128}, "where nothing differs from the scene, there is nothing to look at closely"
+    seen = shapes_clip.pictures(picture)
+    assert seen.shape == (1, 3, 48, 96)
+    assert seen[0, 0, 0, 0] == -127.5 / 64
 
 
-def test_a_close_up_is_the_subject_at_full_size() -> None:
-    frame = np.full((1, 24, 24, 3), 100, np.uint8)
-    frame[0, 3:9, 14:20] = (200, 50, 50)
-    close = shapes_clip.close_ups(frame)[0]
-    assert tuple(close[12, 12]) == (200, 50, 50)
-    assert tuple(close[0, 0]) == tuple(close[-1, -1]) == (100, 100, 100)
-    assert (close[..., 0] > 150).mean() == pytest.approx((6 / 8) ** 2, abs=0.05)
-    np.testing.assert_array_equal(close, shapes_clip.close_ups(np.roll(frame, (7, -9), (1, 2)))[0])
+def test_a_close_up_is_the_subject_at_full_size_and_a_trail_goes_from_red_to_blue() -> None:
+    frames = np.full((1, 4, 24, 24, 3), 100, np.uint8)
+    for k in range(4):  # a square of six pixels that moves by eight to the right
+        frames[0, k, 9:15, 3 + 4 * k : 9 + 4 * k] = (250, 50, 50)
+    below = shapes_clip.collages(frames)[0, 24:].astype(int)
+    close, trail = below[:, :24], below[:, 72:]
+    np.testing.assert_allclose(close[12, 12], (250, 80, 80), atol=30)
+    assert close[12, 12, 0] > 200 > 128 == close[0, 0, 0] == close[-1, -1, 0]
+    assert (close[..., 0] > 150).mean() == pytest.approx((6 / 8) ** 2, abs=0.08)
+    np.testing.assert_array_equal(close, below[:, 24:48])
+    early, late = trail[12, 3], trail[12, 20]
+    assert early[0] - 128 > 50 > early[2] - 128 == 0
+    assert late[2] - 128 > 50 > late[0] - 128 == 0
 
 
 def test_the_weights_are_those_that_the_code_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -120,7 +128,7 @@ def test_no_video_of_the_fit_is_one_that_a_benchmark_asks_for() -> None:
 
 def test_fitting_is_deterministic_and_its_loss_falls(monkeypatch: pytest.MonkeyPatch) -> None:
     def few(prompts: list[Prompt], which: int) -> np.ndarray:  # the films of all training prompts take seconds
-        return shapes_clip.tiles(four(WORLD.render(prompts, shapes_clip_training.SEEDS[which])))
+        return shapes_clip.collages(four(WORLD.render(prompts, shapes_clip_training.SEEDS[which])))
 
     monkeypatch.setattr(shapes_clip_training, "_seen", few)
     fitting = Fitting(steps=12, families=4, members=4, warmup=2)

@@ -1,7 +1,8 @@
 """A text-video model of the embedded world: open_clip's own CLIP at a tiny size, fitted to the world's training captions.
 
-A video is one picture: four frames in a row, and under each its close-up, the part that differs from the scene at full size.
-The weights ship beside this file (float16); `nox -s semantic` fits them again, see `shapes_clip_training`.
+A video is one picture: four frames in a row; under them three close-ups of what differs from the scene, and its trail, where red
+is early and blue is late. The weights ship beside this file (float16); `nox -s semantic` fits them again, see
+`shapes_clip_training`.
 """
 
 from __future__ import annotations
@@ -24,16 +25,18 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
 WEIGHTS_SHA256 = ""
 FRAMES, SIDE, PATCH, WIDTH, CONTEXT = 4, 24, 12, 64, 20
-WORDS = tuple(
-    ", a above and at below big blue both cross down dusk fog green in left moving night of over red right small snow square "
-    "standing still the triangle up yellow".split()
-)
+WORDS = (
+    ",", "a", "above", "and", "at", "below", "big", "blue", "both", "cross", "down", "dusk", "fog", "green", "in", "left", "moving",
+    "night", "of", "over", "red", "right", "small", "snow", "square", "standing", "still", "the", "triangle", "up", "yellow",
+)  # fmt: skip
 """The world's own words, in the order of their tokens: a word more would need other weights. One token per word and not
 open_clip's byte pairs, whose 49 408 embeddings alone would weigh ten times as much as all the rest."""
 _START, _END = len(WORDS) + 1, len(WORDS) + 2
 """Token 0 is padding; open_clip reads a text off where its token is largest, at the end."""
-_DIFFERENT = 24.0
-"""Grey levels by which a pixel of the subject differs from the scene, as in `judges.shared.subject`."""
+_CLOSE = (0, 1, 3)
+"""The frames of which there are close-ups."""
+_SCENE, _SUBJECT = 24.0, 96.0
+"""Grey levels: what differs from the scene by less is scene, by more is subject, and in between is the edge of one."""
 
 
 def fresh() -> CLIP:
@@ -62,7 +65,7 @@ def model() -> CLIP:
 def videos(frames: np.ndarray) -> np.ndarray:
     """Unit vectors, float32 (B, 64), of videos of four frames, uint8 RGB (B, 4, H, W, 3)."""
     with torch.inference_mode():
-        return model().encode_image(pictures(tiles(frames)), normalize=True).numpy()
+        return model().encode_image(pictures(collages(frames)), normalize=True).numpy()
 
 
 @lru_cache(maxsize=4096)
@@ -84,47 +87,62 @@ def tokens(texts: Sequence[str]) -> Tensor:
     return torch.from_numpy(found)
 
 
-def tiles(frames: np.ndarray) -> np.ndarray:
-    """Frames uint8 (B, 4, H, W, 3) at the world's size, each with its close-up: uint8 (B, 4, 2, 24, 24, 3)."""
+def pictures(found: np.ndarray) -> Tensor:
+    """Collages (B, 48, 96, 3) in [0, 255] as the network sees them: float32 (B, 3, 48, 96), of about unit variance."""
+    return (torch.from_numpy(np.ascontiguousarray(found.transpose(0, 3, 1, 2))).float() - 127.5) / 64.0
+
+
+def collages(frames: np.ndarray) -> np.ndarray:
+    """The pictures of videos of four frames, uint8 (B, 4, H, W, 3) to uint8 (B, 48, 96, 3)."""
     if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[1] != FRAMES or frames.shape[-1] != 3:
         raise ValueError(f"the model sees uint8 RGB videos (B, {FRAMES}, H, W, 3), got {frames.dtype} {frames.shape}")
-    flat = _sized(frames.reshape(-1, *frames.shape[2:]))
-    return np.stack([flat, close_ups(flat)], 1).reshape(len(frames), FRAMES, 2, SIDE, SIDE, 3)
-
-
-def pictures(found: np.ndarray) -> Tensor:
-    """Tiles (B, 4, 2, 24, 24, 3) in [0, 255] as pictures, float32 (B, 3, 48, 96), of about unit variance."""
-    grid = found.transpose(0, 5, 2, 3, 1, 4).reshape(-1, 3, 2 * SIDE, FRAMES * SIDE)
-    return (torch.from_numpy(np.ascontiguousarray(grid)).float() - 127.5) / 64.0
+    film = _sized(frames).astype(np.float32)
+    cover = _cover(film)
+    near = cover[..., None] * (film - 127.5)
+    close = [zoomed(near[:, k], *_box(cover[:, k])) for k in _CLOSE]
+    times = np.stack([cover[:, 0], cover[:, 1:-1].mean(1), cover[:, -1]], -1)
+    trail = zoomed(100.0 * times, *_box(cover.max(1)))
+    below = np.concatenate([*close, trail], 2) + 127.5
+    above = film.transpose(0, 2, 1, 3, 4).reshape(len(film), SIDE, FRAMES * SIDE, 3)
+    return np.concatenate([above, below], 1).round().astype(np.uint8)
 
 
 def _sized(frames: np.ndarray) -> np.ndarray:
-    """Frames (N, H, W, 3) at the world's own size."""
-    if frames.shape[1:3] == (SIDE, SIDE):
+    """Videos (B, 4, H, W, 3) at the world's own size."""
+    if frames.shape[2:4] == (SIDE, SIDE):
         return frames
-    return np.stack([cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for frame in frames])
+    flat = frames.reshape(-1, *frames.shape[2:])
+    small = [cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for frame in flat]
+    return np.stack(small).reshape(*frames.shape[:2], SIDE, SIDE, 3)
 
 
-def close_ups(frames: np.ndarray) -> np.ndarray:
-    """The square around what differs from the scene, a pixel wider on each side, as large as the frame: uint8 (N, 24, 24, 3).
+def _cover(film: np.ndarray) -> np.ndarray:
+    """How much of each pixel is subject, (B, 4, 24, 24) in [0, 1]: how far it is from its row's scene, which is the mean of the
+    row's two ends, where this world never puts an object."""
+    scene = (film[..., :1, :] + film[..., -1:, :]) / 2
+    return ((np.abs(film - scene).max(-1) - _SCENE) / (_SUBJECT - _SCENE)).clip(0, 1)
 
-    The scene of a row is the mean of its two ends, where this world never puts an object. The whole frame where nothing
-    differs."""
-    film = frames.astype(np.float32)
-    scene = (film[:, :, :1] + film[:, :, -1:]) / 2
-    subject = np.abs(film - scene).max(-1) > _DIFFERENT
-    (top, bottom), (left, right) = _span(subject.any(2)), _span(subject.any(1))
+
+def _box(cover: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x and y of the centre of the square around the subject of each cover (B, 24, 24), a pixel wider on every side, and half of
+    its width, in pixels; the whole frame where there is none."""
+    there = cover > 1 / 3
+    (top, bottom), (left, right) = _span(there.any(2)), _span(there.any(1))
     half = np.minimum(np.maximum(bottom - top, right - left) / 2 + 1.0, SIDE / 2)
-    x, y = ((low + high) / SIDE - 1.0 for low, high in ((left, right), (top, bottom)))  # centres, in units of half a frame
-    zoom, zero = half / (SIDE / 2), np.zeros_like(half)
-    moved = torch.from_numpy(np.stack([zoom, zero, x, zero, zoom, y], 1).reshape(-1, 2, 3).astype(np.float32))
-    places = F.affine_grid(moved, [len(film), 3, SIDE, SIDE], align_corners=False)
-    source = torch.from_numpy(film).permute(0, 3, 1, 2).contiguous()
-    found = F.grid_sample(source, places, padding_mode="border", align_corners=False)
-    return found.round().byte().permute(0, 2, 3, 1).numpy()
+    return (left + right) / 2, (top + bottom) / 2, half
 
 
 def _span(there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the Trues of each row of bool (N, 24) begin and end; from 0 to 24 where there are none."""
+    """Where the Trues of each row of bool (B, 24) begin and end; from 0 to 24 where there are none."""
     some = there.any(1)
     return np.where(some, there.argmax(1), 0), np.where(some, SIDE - there[:, ::-1].argmax(1), SIDE)
+
+
+def zoomed(pictures: np.ndarray, x: np.ndarray, y: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """The squares around `x`, `y` (B,), 2 · `half` wide, of pictures float32 (B, 24, 24, 3), as large as these; bilinear, 0
+    outside."""
+    zoom, still, middle = half / (SIDE / 2), np.zeros_like(half), SIDE / 2
+    rows = np.stack([zoom, still, x / middle - 1, still, zoom, y / middle - 1], 1).reshape(-1, 2, 3)
+    places = F.affine_grid(torch.from_numpy(rows.astype(np.float32)), [len(pictures), 3, SIDE, SIDE], align_corners=False)
+    source = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), dtype=np.float32))
+    return F.grid_sample(source, places, align_corners=False).permute(0, 2, 3, 1).numpy()

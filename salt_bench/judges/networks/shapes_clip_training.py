@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from salt_bench import files
-from salt_bench.judges.networks.shapes_clip import FRAMES, WEIGHTS, fresh, pictures, tiles, tokens
+from salt_bench.judges.networks.shapes_clip import FRAMES, SIDE, WEIGHTS, collages, fresh, pictures, tokens
 from salt_bench.judges.shared.captions import motion, style, wrong
 from salt_bench.rng import Draws
 from salt_bench.types import Prompt
@@ -35,7 +35,7 @@ SEEDS = (1_000_000, 1_000_001)
 class Fitting:
     """A batch is `families` of `members` captions: one, and others that differ from it in one thing. `rate` is AdamW's."""
 
-    steps: int = 400
+    steps: int = 300
     families: int = 16
     members: int = 8
     rate: float = 3e-3
@@ -114,10 +114,10 @@ def _training() -> dict[str, tuple[int, Prompt]]:
 
 @cache
 def _films(seed: int) -> np.ndarray:
-    """The tiles of all training prompts, in their order: uint8 (N, 4, 2, 24, 24, 3)."""
+    """The pictures of all training prompts' videos, in their order: uint8 (N, 48, 96, 3)."""
     prompts = ShapesWorld().prompts("train")
     parts = (prompts[i : i + 512] for i in range(0, len(prompts), 512))
-    return np.concatenate([tiles(four(ShapesWorld().render(part, seed))) for part in parts])
+    return np.concatenate([collages(four(ShapesWorld().render(part, seed))) for part in parts])
 
 
 def _seen(prompts: Sequence[Prompt], which: int) -> np.ndarray:
@@ -130,15 +130,16 @@ def four(videos: np.ndarray) -> np.ndarray:
 
 
 def _stills(found: np.ndarray, draws: Draws) -> np.ndarray:
-    """One of the four frames of each video, four times."""
+    """The pictures of videos that stand still at one of the four frames which are in the pictures `found`."""
     chosen = draws.generator().integers(FRAMES, size=len(found))
-    return found[np.arange(len(found)), chosen][:, None].repeat(FRAMES, 1)
+    frames = found[:, :SIDE].reshape(len(found), SIDE, FRAMES, SIDE, 3)[np.arange(len(found)), :, chosen]
+    return collages(frames[:, None].repeat(FRAMES, 1))
 
 
 def degraded(found: np.ndarray, draws: Draws) -> np.ndarray:
-    """Videos as a codec or a model might leave them, float32: a little brighter or darker, and half of them noisy, by up to 12
+    """Pictures as a codec or a model might leave them, float32: a little brighter or darker, and half of them noisy, by up to 12
     grey levels."""
-    rng, one = draws.generator(), (len(found), 1, 1, 1, 1, 1)
+    rng, one = draws.generator(), (len(found), 1, 1, 1)
     gain, reach = rng.uniform(0.93, 1.07, one), np.maximum(rng.uniform(-12, 12, one), 0)
     grain = np.frombuffer(rng.bytes(found.size), np.int8).reshape(found.shape)
     return np.clip(found * gain.astype(np.float32) + grain * (reach / 128).astype(np.float32), 0, 255)
