@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from salt_bench import files
 from salt_bench.judges.base import Features

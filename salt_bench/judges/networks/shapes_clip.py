@@ -1,7 +1,7 @@
 """A text-video model of the embedded world: open_clip's own CLIP at a tiny size, fitted to the world's training captions.
 
-A video is one picture: four frames in a row; under them three close-ups of what differs from the scene, and its trail, where red
-is early and blue is late. The weights ship beside this file (float16); `nox -s semantic` fits them again, see
+A video is one picture: four frames in a row; under them three close-ups of what differs from the scene, and its trail, where
+red is early and blue is late. The weights ship beside this file (float16); `nox -s semantic` fits them again, see
 `shapes_clip_training`.
 """
 
@@ -26,8 +26,9 @@ WEIGHTS = Path(__file__).with_suffix(".safetensors")
 WEIGHTS_SHA256 = ""
 FRAMES, SIDE, PATCH, WIDTH, CONTEXT = 4, 24, 12, 64, 20
 WORDS = (
-    ",", "a", "above", "and", "at", "below", "big", "blue", "both", "cross", "down", "dusk", "fog", "green", "in", "left", "moving",
-    "night", "of", "over", "red", "right", "small", "snow", "square", "standing", "still", "the", "triangle", "up", "yellow",
+    ",", "a", "above", "and", "at", "below", "big", "blue", "both", "cross", "down", "dusk", "fog", "green", "in", "left",
+    "moving", "night", "of", "over", "red", "right", "small", "snow", "square", "standing", "still", "the", "triangle", "up",
+    "yellow",
 )  # fmt: skip
 """The world's own words, in the order of their tokens: a word more would need other weights. One token per word and not
 open_clip's byte pairs, whose 49 408 embeddings alone would weigh ten times as much as all the rest."""
@@ -124,8 +125,8 @@ def _cover(film: np.ndarray) -> np.ndarray:
 
 
 def _box(cover: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x and y of the centre of the square around the subject of each cover (B, 24, 24), a pixel wider on every side, and half of
-    its width, in pixels; the whole frame where there is none."""
+    """x and y of the centre of the square around the subject of each cover (B, 24, 24), a pixel wider on every side, and half
+    of its width, in pixels; the whole frame where there is none."""
     there = cover > 1 / 3
     (top, bottom), (left, right) = _span(there.any(2)), _span(there.any(1))
     half = np.minimum(np.maximum(bottom - top, right - left) / 2 + 1.0, SIDE / 2)

@@ -137,8 +137,8 @@ def _stills(found: np.ndarray, draws: Draws) -> np.ndarray:
 
 
 def degraded(found: np.ndarray, draws: Draws) -> np.ndarray:
-    """Pictures as a codec or a model might leave them, float32: a little brighter or darker, and half of them noisy, by up to 12
-    grey levels."""
+    """Pictures as a codec or a model might leave them, float32: a little brighter or darker, and half of them noisy, by up to
+    12 grey levels."""
     rng, one = draws.generator(), (len(found), 1, 1, 1)
     gain, reach = rng.uniform(0.93, 1.07, one), np.maximum(rng.uniform(-12, 12, one), 0)
     grain = np.frombuffer(rng.bytes(found.size), np.int8).reshape(found.shape)
