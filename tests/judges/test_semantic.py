@@ -50,7 +50,7 @@ def test_a_wrong_caption_is_another_caption_of_the_world(prompt: Prompt) -> None
     found = [sentence(other) for options in wrong(prompt.factors).values() for other in options]
     assert prompt.text not in found
     assert len(set(found)) == len(found)
-    assert len(set(found) & every) >= 0.9 * len(found), "the world leaves a few unseen combinations out"
+    assert len(set(found) & every) >= 0.75 * len(found), "the world leaves a few unseen combinations out"
     one = {"shape", "motion", "scene", "colour", "size"}
     two = {"shape", "motion", "scene", "colour", "relation", "count", "binding", "pairing"}
     assert set(wrong(prompt.factors)) in ((one,) if prompt is SINGLE else (two, two - {"pairing"}))
