@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from salt_bench.errors import UserError, WrongUse
+from salt_train.convert import command as conversion
 
 ERROR, INTERRUPTED = 5, 130
 
@@ -90,10 +91,13 @@ def list_(setup: Annotated[str, typer.Option(help="shapes, the embedded world, o
 
 
 @app.command()
-def inspect_(folder: Annotated[Path, typer.Argument(help="A checkpoint's folder.", show_default=False)]) -> None:
-    """Show what a checkpoint is: recipe, size, digest, the last losses."""
+def inspect_(folder: Annotated[Path, typer.Argument(help="A checkpoint's folder, or others' weights.")]) -> None:
+    """Show what a checkpoint is: recipe, size, digest, last losses; of others' weights: format, networks, model, misfits."""
     from salt_train import checkpoint
 
+    if conversion.foreign(folder):
+        conversion.inspect(folder)
+        return
     recipe, tensors = checkpoint.recipe(folder), checkpoint.weights(folder)
     print(json.dumps(recipe, indent=1))
     print(f"{len(tensors)} tensors, {sum(t.numel() for t in tensors.values()):,} numbers, digest {checkpoint.digest(folder)}")
@@ -101,6 +105,7 @@ def inspect_(folder: Annotated[Path, typer.Argument(help="A checkpoint's folder.
 
 
 app.registered_commands[-1].name = "inspect"
+conversion.register(app)
 
 
 def _recipe(word: str, settings: list[str]):  # type: ignore[no-untyped-def]  # Recipe is imported late: torch is slow
