@@ -21,8 +21,8 @@ BESIDE = ("critic", "fake_score", "real_score", "discriminator")
 
 @dataclass(frozen=True)
 class Pick:
-    """Which network of the file `path` is meant: the part called `take` (else the only one), without the keys that contain one of
-    `without`. `head` is the width of an attention head, which no shape tells."""
+    """Which network of the file `path` is meant: the part called `take` (else the only one), without the keys that contain one
+    of `without`. `head` is the width of an attention head, which no shape tells."""
 
     path: Path
     take: str = ""
@@ -63,12 +63,6 @@ def read(pick: Pick) -> Network:
     return _named(pick.path, part, kept)
 
 
-def alternatives(pick: Pick) -> list[str]:
-    """The parts of a file that could be meant."""
-    found = reading.parts(pick.path)
-    return [pick.take] if pick.take in found and pick.take else sorted(part for part in found if not is_lora(found[part]))
-
-
 def check(network: Network, pick: Pick) -> tuple[Sizes, Misfit]:
     """What the network must be, and in which parameters it is not."""
     try:
@@ -91,7 +85,7 @@ def fitting(network: Network, pick: Pick) -> Sizes:
 
 def chosen(found: Mapping[str, reading.Tensors], pick: Pick) -> str:
     """The name of the part that is meant."""
-    said = ", ".join(part or "one network" for part in sorted(found))
+    said = ", ".join(part or "a network without a name" for part in sorted(found))
     if pick.take:
         if pick.take not in found:
             raise WrongUse(f"{pick.path} has no part {pick.take!r}; it holds {said}")

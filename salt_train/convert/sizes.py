@@ -127,7 +127,7 @@ def expected(sizes: Sizes) -> tuple[tuple[str, tuple[int, ...]], ...]:
     from diffusers import WanTransformer3DModel
 
     with torch.device("meta"):
-        net = WanTransformer3DModel(**sizes.options())
+        net: Any = WanTransformer3DModel(**sizes.options())
     return tuple((name, tuple(tensor.shape)) for name, tensor in net.state_dict().items())
 
 

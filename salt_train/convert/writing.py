@@ -98,4 +98,4 @@ def _header(entries: Sequence[Entry]) -> bytes:
 
 def _bytes(tensor: Tensor, entry: Entry) -> memoryview:
     assert (tuple(tensor.shape), tensor.dtype) == (entry.shape, entry.dtype), entry
-    return memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
