@@ -74,12 +74,19 @@ def resume(folder: Annotated[Path, typer.Argument(help="The folder of a stopped 
 
 
 @app.command("list")
-def list_(setup: Annotated[str, typer.Option(help="shapes, the embedded world, or wan21, Wan 2.1.")] = "shapes") -> None:
+def list_(
+    setup: Annotated[str, typer.Option(help="shapes, the embedded world, or wan21, Wan 2.1.")] = "shapes",
+    released: Annotated[bool, typer.Option("--released", help="Show published models instead.")] = False,
+) -> None:
     """Show the methods: their parameters, and what they are at their defaults: terms, rollout, cache, start, source."""
     from salt_train import setups
     from salt_train.describe import describe
     from salt_train.methods import methods
+    from salt_train.released import listing
 
+    if released:
+        print("\n".join(listing()))
+        return
     setups.setup(setup)
     for name, function in methods().items():
         here = {"setup": setup} if "setup" in inspect.signature(function).parameters else {}
