@@ -110,7 +110,7 @@ def _config(sizes: Sizes, to: str) -> dict[str, Any]:
         "ffn_dim": sizes.hidden,
         "freq_dim": sizes.frequencies,
         "in_dim": sizes.channels,
-        "num_heads": sizes.width // sizes.head,
+        "num_heads": sizes.heads,
         "num_layers": sizes.layers,
         "out_dim": sizes.out,
         "text_len": 512,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from salt_bench.errors import UserError, WrongUse
 from salt_train.convert import names, reading
-from salt_train.convert.sizes import HEAD, Misfit, Sizes, misfit, recognised
+from salt_train.convert.sizes import Misfit, Sizes, misfit, recognised
 
 PATCH = (1, 2, 2)
 EMBEDDING = "patch_embedding.weight"
@@ -22,12 +22,11 @@ BESIDE = ("critic", "fake_score", "real_score", "discriminator")
 @dataclass(frozen=True)
 class Pick:
     """Which network of the file `path` is meant: the part called `take` (else the only one), without the keys that contain one
-    of `without`. `head` is the width of an attention head, which no shape tells."""
+    of `without`."""
 
     path: Path
     take: str = ""
     without: tuple[str, ...] = ()
-    head: int = HEAD
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +65,7 @@ def read(pick: Pick) -> Network:
 def check(network: Network, pick: Pick) -> tuple[Sizes, Misfit]:
     """What the network must be, and in which parameters it is not."""
     try:
-        sizes = recognised(network.shapes, pick.head)
+        sizes = recognised(network.shapes)
     except UserError as error:
         raise UserError(f"{pick.path} is another network: {error}") from None
     return sizes, misfit(network.shapes, sizes)

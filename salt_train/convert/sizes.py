@@ -28,7 +28,7 @@ IMAGE = "condition_embedder.image_embedder."
 @dataclass(frozen=True)
 class Sizes:
     """A `WanTransformer3DModel`. `image` is the width of image features and `places` the number of their positions, where it
-    reads an image; `head` is the width of an attention head."""
+    reads an image."""
 
     width: int
     layers: int
@@ -40,7 +40,10 @@ class Sizes:
     patch: tuple[int, int, int]
     image: int | None = None
     places: int | None = None
-    head: int = HEAD
+
+    @property
+    def heads(self) -> int:
+        return self.width // HEAD
 
     @property
     def model(self) -> str:
@@ -55,8 +58,8 @@ class Sizes:
         image = {"image_dim": self.image, "added_kv_proj_dim": self.width, "pos_embed_seq_len": self.places}
         return {
             "patch_size": self.patch,
-            "num_attention_heads": self.width // self.head,
-            "attention_head_dim": self.head,
+            "num_attention_heads": self.heads,
+            "attention_head_dim": HEAD,
             "in_channels": self.channels,
             "out_channels": self.out,
             "text_dim": self.words,
@@ -82,7 +85,7 @@ class Misfit:
         return "; ".join(f"{kind}: {grouped(keys)}" for kind, keys in kinds.items() if keys)
 
 
-def recognised(shapes: Shapes, head: int = HEAD) -> Sizes:
+def recognised(shapes: Shapes) -> Sizes:
     """The sizes that the shapes of parameters, under diffusers' names, tell.
 
     Raises UserError where the telling ones are not there or cannot be a Wan's."""
@@ -90,9 +93,9 @@ def recognised(shapes: Shapes, head: int = HEAD) -> Sizes:
     if missing:
         raise UserError(f"the keys are no Wan 2.1 transformer's; missing: {grouped(missing)}")
     embedding, projection, hidden, time, text = (shapes[name] for name in TELLING)
-    if len(embedding) != 5 or embedding[0] % head:
+    if len(embedding) != 5 or embedding[0] % HEAD:
         raise UserError(
-            f"patch_embedding.weight is (width, channels, t, h, w) with a width that {head} divides, got {embedding}"
+            f"patch_embedding.weight is (width, channels, t, h, w) with a width that {HEAD} divides, got {embedding}"
         )
     patch = (embedding[2], embedding[3], embedding[4])
     return Sizes(
@@ -106,7 +109,6 @@ def recognised(shapes: Shapes, head: int = HEAD) -> Sizes:
         patch=patch,
         image=_first(shapes, f"{IMAGE}norm1.weight", 0),
         places=_first(shapes, f"{IMAGE}pos_embed", 1),
-        head=head,
     )
 
 

@@ -6,13 +6,12 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from weights import HEAD, net, pick, same, saved, wan
+from weights import net, pick, same, saved, wan
 
 from salt_bench import files
 from salt_bench.errors import UserError, WrongUse
@@ -23,7 +22,7 @@ from salt_train.convert.conversion import Wish, convert
 from salt_train.convert.names import to_wan
 from salt_train.convert.sizes import Sizes, expected
 
-SHARD = 40_000
+SHARD = 1_000_000
 
 
 def quiet(text: str) -> None:
@@ -65,11 +64,11 @@ def test_wans_own_names_come_back_as_they_were(source: Path, tmp_path: Path) -> 
     convert(pick(source, "generator"), tmp_path / "own", Wish(to="wan"), quiet)
     assert same(load_file(tmp_path / "own" / "diffusion_pytorch_model.safetensors"), wan(1))
     config = json.loads((tmp_path / "own" / "config.json").read_text())
-    assert (config["model_type"], config["dim"], config["num_heads"], config["in_dim"]) == ("t2v", 24, 2, 16)
+    assert (config["model_type"], config["dim"], config["num_heads"], config["in_dim"]) == ("t2v", 128, 1, 16)
 
 
 def test_a_recipe_reads_what_was_converted(source: Path, tmp_path: Path) -> None:
-    spec = WanSpec(24, 2, 3, 32, frequencies=16, waves=0, precondition=False)
+    spec = WanSpec(128, 1, 3, 32, frequencies=16, waves=0, precondition=False)
     backbone = spec.build((16, 2, 4, 6), 16, torch.ones(16))
     convert(pick(source, "generator"), tmp_path / "out", Wish(shard=SHARD), quiet)
     published.fill(backbone, str(tmp_path / "out"))
@@ -108,7 +107,8 @@ def change(
     }
 
 
-TARGETS = {"blocks.0.self_attn.q": (24, 24), "blocks.2.ffn.0": (32, 24), "blocks.1.cross_attn.o": (24, 24)}
+SQUARE = (128, 128)
+TARGETS = {"blocks.0.self_attn.q": SQUARE, "blocks.2.ffn.0": (32, 128), "blocks.1.cross_attn.o": SQUARE}
 
 
 @pytest.mark.parametrize("adapter", ["", ".default"])
@@ -135,11 +135,11 @@ def test_a_lora_that_does_not_fit_is_named(source: Path, tmp_path: Path) -> None
         convert(pick(source, "generator"), tmp_path / "out", Wish(lora=path), quiet)
 
     with pytest.raises(UserError, match=r"does not have in that shape: blocks\.7\.attn1\.to_q\.weight"):
-        merged(change({"blocks.7.self_attn.q": (24, 24)}))
+        merged(change({"blocks.7.self_attn.q": SQUARE}))
     with pytest.raises(UserError, match=r"does not have in that shape: blocks\.0\.attn1\.to_q\.weight"):
-        merged(change({"blocks.0.self_attn.q": (24, 25)}))
+        merged(change({"blocks.0.self_attn.q": (128, 127)}))
     with pytest.raises(UserError, match=r"half a change only \(lora_A or lora_B\) of blocks\.0\.attn1\.to_q\.weight"):
-        merged({key: t for key, t in change({"blocks.0.self_attn.q": (24, 24)}).items() if "lora_A" in key})
+        merged({key: t for key, t in change({"blocks.0.self_attn.q": SQUARE}).items() if "lora_A" in key})
     with pytest.raises(UserError, match=r"holds blocks\.0\.self_attn\.q\.alpha, which is neither"):
         merged(change(TARGETS) | {"blocks.0.self_attn.q.alpha": torch.ones(1)})
     with pytest.raises(WrongUse, match="holds no LoRA: --lora takes a file with one"):
@@ -181,13 +181,13 @@ def test_a_folder_appears_when_everything_is_in_it(source: Path, tmp_path: Path,
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_memory_is_that_of_a_shard_not_of_the_file(tmp_path: Path) -> None:
-    sizes = Sizes(512, 12, 4096, 16, 16, 512, 64, (1, 2, 2), head=128)
+    sizes = Sizes(512, 12, 4096, 16, 16, 512, 64, (1, 2, 2))
     path = saved(tmp_path / "large.pt", {"generator": {f"model.{to_wan(k)}": torch.ones(s) for k, s in expected(sizes)}})
     file, shard = path.stat().st_size, 16_000_000
     assert file > 290e6
     before = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # begins the peak anew
-    convert(replace(pick(path), head=128), tmp_path / "out", Wish(shard=shard), quiet)
+    convert(pick(path), tmp_path / "out", Wish(shard=shard), quiet)
     grown = memory("VmHWM") - before
     assert sum(p.stat().st_size for p in (tmp_path / "out").rglob("*.safetensors")) > 0.99 * file
     assert grown < 3 * shard + 32e6 < file / 3, f"{grown / 1e6:.0f} MB for a file of {file / 1e6:.0f} MB"
@@ -204,8 +204,7 @@ def memory(field: str) -> int:
 
 @pytest.fixture
 def salt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """The command in this process; tiny networks have narrow heads, which no flag says."""
-    monkeypatch.setattr("salt_train.convert.network.Pick.__init__.__defaults__", ("", (), HEAD))
+    """The command in this process: its exit code, and what it says."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["salt-train", *map(str, arguments)])
@@ -230,7 +229,7 @@ def test_the_commands_convert_and_inspect(source: Path, tmp_path: Path, salt: Ca
     code, out, _ = salt("inspect", source)
     assert "holds    generator (96 tensors), generator_ema (96 tensors)" in out
     assert out.count("names    wan's") == 2
-    assert "no published size of Wan 2.1 (T2V): 3 blocks of width 24" in out
+    assert "no published size of Wan 2.1 (T2V): 3 blocks of width 128" in out
 
 
 def test_the_commands_say_what_is_wrong(source: Path, tmp_path: Path, salt: Callable[..., tuple[int, str, str]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from weights import HEAD, IMAGE, net, wan
+from weights import IMAGE, net, wan
 
 from salt_bench.errors import UserError
 from salt_train.convert import names
@@ -102,15 +102,15 @@ def test_many_keys_are_named_in_a_few_words() -> None:
 
 def test_tiny_and_image_networks_are_recognised() -> None:
     shapes = {key: tuple(t.shape) for key, t in net(**IMAGE).state_dict().items()}
-    sizes = recognised(shapes, HEAD)
-    assert (sizes.width, sizes.layers, sizes.channels, sizes.image) == (24, 3, 36, 20)
+    sizes = recognised(shapes)
+    assert (sizes.width, sizes.layers, sizes.channels, sizes.image) == (128, 3, 36, 20)
     assert sizes.model == "no published size of Wan 2.1 (I2V)"
     assert not misfit(shapes, sizes)
     with pytest.raises(UserError, match=r"with a width that 128 divides, got \(24, 36, 1, 2, 2\)"):
-        recognised(shapes)
+        recognised(shapes | {"patch_embedding.weight": (24, 36, 1, 2, 2)})
 
 
 def test_a_foreign_number_of_a_block_does_not_build_a_giant() -> None:
     shapes = {key: tuple(t.shape) for key, t in net().state_dict().items()} | {"blocks.999999.x": (1,)}
     with pytest.raises(UserError, match="4 blocks, numbered up to 999999"):
-        recognised(shapes, HEAD)
+        recognised(shapes)

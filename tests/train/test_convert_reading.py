@@ -133,7 +133,7 @@ def test_what_is_missing_or_too_much_is_named_in_full(tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_there_twice_is_named(tmp_path: Path) -> None:
-    twice = wan(0) | {"model.head.modulation": torch.zeros(1, 2, 24)}
+    twice = wan(0) | {"model.head.modulation": torch.zeros(1, 2, 128)}
     with pytest.raises(UserError, match=r"head\.modulation twice, as head\.modulation and as model\.head\.modulation"):
         network.read(pick(saved(tmp_path / "twice.pt", twice)))
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from salt_train.convert.names import to_wan
 from salt_train.convert.network import Pick
 
-HEAD = 12
+WIDTH = 128
 TINY = {
     "patch_size": (1, 2, 2),
-    "num_attention_heads": 2,
-    "attention_head_dim": HEAD,
+    "num_attention_heads": 1,
+    "attention_head_dim": WIDTH,
     "in_channels": 16,
     "out_channels": 16,
     "text_dim": 16,
@@ -24,7 +24,7 @@ TINY = {
     "ffn_dim": 32,
     "num_layers": 3,
 }
-IMAGE = {"in_channels": 36, "image_dim": 20, "added_kv_proj_dim": 24}
+IMAGE = {"in_channels": 36, "image_dim": 20, "added_kv_proj_dim": WIDTH}
 
 
 def net(seed: int = 0, **other: int) -> nn.Module:
@@ -51,7 +51,7 @@ def saved(path: Path, found: object) -> Path:
 
 
 def pick(path: Path, take: str = "", without: tuple[str, ...] = ()) -> Pick:
-    return Pick(path, take, without, HEAD)
+    return Pick(path, take, without)
 
 
 def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
