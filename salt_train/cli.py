@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from salt_bench.errors import UserError, WrongUse
+from salt_train.convert import command as conversion
 
 ERROR, INTERRUPTED = 5, 130
 
@@ -73,12 +74,19 @@ def resume(folder: Annotated[Path, typer.Argument(help="The folder of a stopped 
 
 
 @app.command("list")
-def list_(setup: Annotated[str, typer.Option(help="shapes, the embedded world, or wan21, Wan 2.1.")] = "shapes") -> None:
+def list_(
+    setup: Annotated[str, typer.Option(help="shapes, the embedded world, or wan21, Wan 2.1.")] = "shapes",
+    released: Annotated[bool, typer.Option("--released", help="Show published models instead.")] = False,
+) -> None:
     """Show the methods: their parameters, and what they are at their defaults: terms, rollout, cache, start, source."""
     from salt_train import setups
     from salt_train.describe import describe
     from salt_train.methods import methods
+    from salt_train.released import listing
 
+    if released:
+        print("\n".join(listing()))
+        return
     setups.setup(setup)
     for name, function in methods().items():
         here = {"setup": setup} if "setup" in inspect.signature(function).parameters else {}
@@ -90,10 +98,13 @@ def list_(setup: Annotated[str, typer.Option(help="shapes, the embedded world, o
 
 
 @app.command()
-def inspect_(folder: Annotated[Path, typer.Argument(help="A checkpoint's folder.", show_default=False)]) -> None:
-    """Show what a checkpoint is: recipe, size, digest, the last losses."""
+def inspect_(folder: Annotated[Path, typer.Argument(help="A checkpoint's folder, or others' weights.")]) -> None:
+    """Show what a checkpoint is: recipe, size, digest, last losses; of others' weights: format, networks, model, misfits."""
     from salt_train import checkpoint
 
+    if conversion.foreign(folder):
+        conversion.inspect(folder)
+        return
     recipe, tensors = checkpoint.recipe(folder), checkpoint.weights(folder)
     print(json.dumps(recipe, indent=1))
     print(f"{len(tensors)} tensors, {sum(t.numel() for t in tensors.values()):,} numbers, digest {checkpoint.digest(folder)}")
@@ -101,6 +112,7 @@ def inspect_(folder: Annotated[Path, typer.Argument(help="A checkpoint's folder.
 
 
 app.registered_commands[-1].name = "inspect"
+conversion.register(app)
 
 
 def _recipe(word: str, settings: list[str]):  # type: ignore[no-untyped-def]  # Recipe is imported late: torch is slow

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from salt_bench.errors import UserError
 
 TRANSFORMER, TEXT, TOKENIZER, VAE = "transformer", "text_encoder", "tokenizer", "vae"
+CONVERSION = "conversion.json"
+"""Beside the parts of a folder that `salt-train convert` made: where its weights come from, and their digests."""
 
 
 def load(kind: Any, source: str, part: str, **options: Any) -> Any:
@@ -37,8 +39,12 @@ def fill(net: nn.Module, source: str) -> None:
 
 
 def digest(source: str) -> str:
-    """What a measurement rests on: names and sizes of the weight files."""
-    marks = [f"{path.name} {path.stat().st_size}" for path in _files(source)]
+    """What a measurement rests on: names and sizes of the weight files, and what converted them says of their bytes, since
+    two networks of one size differ in nothing else."""
+    found = _files(source)
+    marks = [f"{path.name} {path.stat().st_size}" for path in found]
+    record = found[0].parent.parent / CONVERSION
+    marks += [record.read_text()] if record.is_file() else []
     return hashlib.sha256("\n".join(marks).encode()).hexdigest()[:12]
 
 

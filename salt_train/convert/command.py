@@ -1,0 +1,96 @@
+"""`salt-train convert`, and what `salt-train inspect` says of weights that no recipe made."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from salt_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from salt_train.convert.network import Pick
+
+UNNAMED = "one network"
+"""What a part without a name is called."""
+
+
+class Layout(StrEnum):
+    """Whose names."""
+
+    diffusers = "diffusers"
+    wan = "wan"
+
+
+class Dtype(StrEnum):
+    """How numbers are kept."""
+
+    keep = "keep"
+    bf16 = "bf16"
+    fp32 = "fp32"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to `salt-train`."""
+    app.command()(convert)
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="A .pt, .pth or .safetensors file, or a folder of them.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="The folder to be made.", show_default=False)],
+    to: Annotated[Layout, typer.Option(help="diffusers' layout (what a recipe reads), or Wan's own names.")] = Layout.diffusers,
+    take: Annotated[str, typer.Option(help="Which network of the file: generator, generator_ema, net_ema …")] = "",
+    lora: Annotated[Path | None, typer.Option(help="A PEFT file to be merged into it.", show_default=False)] = None,
+    lora_scale: Annotated[float, typer.Option(help="α/r of that file.")] = 1.0,
+    dtype: Annotated[Dtype, typer.Option(help="keep writes the numbers as they are.")] = Dtype.keep,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Leave out keys that contain this text.", show_default=False)
+    ] = None,
+) -> None:
+    """Turn published weights based on Wan 2.1 into a folder that recipes and diffusers read, strictly and in little memory."""
+    from salt_train.convert import conversion
+    from salt_train.convert.network import Pick
+
+    wish = conversion.Wish(to.value, dtype.value, lora, lora_scale)
+    conversion.convert(Pick(source, take, tuple(without or ())), out, wish, print)
+    print(f"finished {out}")
+
+
+def foreign(path: Path) -> bool:
+    """Whether `path` is weights that no recipe of ours made: a file, or a folder with such files in it."""
+    from salt_train import checkpoint, published
+
+    if (path / checkpoint.RECIPE).is_file() or (path / checkpoint.WEIGHTS).is_file():
+        return False
+    return path.is_file() or any(list(place.glob("*.safetensors")) for place in (path, path / published.TRANSFORMER))
+
+
+def inspect(path: Path) -> None:
+    """Prints what a file or folder of weights is: format, networks, parameters, model, keys that fit nothing."""
+    from salt_train.convert import network, reading
+    from salt_train.convert.network import Pick
+
+    found = reading.parts(path)
+    held = [f"{part or UNNAMED} ({len(tensors)} tensors)" for part, tensors in sorted(found.items())]
+    print(f"{'format':<8} {reading.kind(path)}")
+    print(f"{'holds':<8} {', '.join(held)}")
+    for part in sorted(part for part in found if not network.is_lora(found[part])):
+        _describe(Pick(path, part))
+
+
+def _describe(pick: Pick) -> None:
+    from salt_train.convert import network
+
+    print(f"\n{pick.take or UNNAMED}")
+    try:
+        found = network.read(pick)
+        sizes, wrong = network.check(found, pick)
+    except UserError as error:
+        print(f"{'model':<8} {error}")
+        return
+    print(f"{'names':<8} {found.layout}'s")
+    print(f"{'numbers':<8} {found.numbers:,} in {found.dtypes}")
+    print(f"{'model':<8} {sizes.model}: {sizes.layers} blocks of width {sizes.width}")
+    print(f"{'fits':<8} {wrong or f'all {len(found.tensors)} keys of WanTransformer3DModel, none missing'}")
