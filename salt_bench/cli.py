@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salt_bench.commands import gate as gate_commands
 from salt_bench.errors import UserError, WrongUse
 
 if TYPE_CHECKING:
@@ -226,6 +227,9 @@ def doctor() -> None:
         _say(f"{ {True: 'ok', False: 'MISSING', None: '-'}[check.ok]:8} {check.name:20} {check.detail}")
     if any(check.ok is False for check in checks):
         raise typer.Exit(ERROR)
+
+
+gate_commands.register(app)
 
 
 def _say(text: str) -> None:

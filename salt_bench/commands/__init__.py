@@ -1,0 +1,1 @@
+"""Commands of `salt-bench`, one file each; cli.py puts them together."""
