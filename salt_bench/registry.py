@@ -56,7 +56,7 @@ def judge(name: str) -> Judge:
 
     known = {cls.name: cls for cls in _members("salt_bench.judges") if issubclass(cls, Judge) and "name" in vars(cls)}
     if name not in known:
-        raise WrongUse(f"no judge {name!r}{near(name, known) or f'; there are {', '.join(sorted(known))}'}")
+        raise WrongUse(f"no judge {name!r}{near(name, known) or '; there are ' + ', '.join(sorted(known))}")
     try:
         return known[name]()
     except TypeError as error:

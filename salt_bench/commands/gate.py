@@ -25,7 +25,9 @@ Judges = Annotated[
 Prompts = Annotated[
     int | None, typer.Option(min=1, help="How many prompts.", show_default="the baseline's, or 256 of its world")
 ]
-Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Sample seed; may be given often.", show_default="the baseline's")]
+Seeds = Annotated[
+    list[int] | None, typer.Option("--seed", help="Sample seed; may be given often.", show_default="the baseline's")
+]
 Runs = Annotated[Path, typer.Option(help="Work folder of checkpoints and codecs.")]
 
 
@@ -40,12 +42,16 @@ def check(
     baseline: Annotated[str | None, typer.Option(help="What it is held against; the same kinds.", show_default=False)] = None,
     margin: Annotated[
         list[str] | None,
-        typer.Option(help="The smallest loss that matters: judge=0.01, judge.part=0.01, judge=5%.", show_default="the judges' own"),
+        typer.Option(
+            help="The smallest loss that matters: judge=0.01, judge.part=0.01, judge=5%.", show_default="the judges' own"
+        ),
     ] = None,
     judges: Judges = "",
     prompts: Prompts = None,
     seed: Seeds = None,
-    sequential: Annotated[bool, typer.Option("--sequential", help="Look batch by batch; stop as soon as it is certain.")] = False,
+    sequential: Annotated[
+        bool, typer.Option("--sequential", help="Look batch by batch; stop as soon as it is certain.")
+    ] = False,
     batch: Annotated[int, typer.Option(min=1, help="Prompts between two looks of --sequential.")] = 32,
     save: Annotated[Path | None, typer.Option(help="Keep the candidate's scores here, a baseline for later.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write Markdown for a pull request here.")] = None,

@@ -65,7 +65,9 @@ def open_live_or_say(word: str, runs: Path) -> Live:
         empty = Path(word).is_dir() and not any(Path(word).iterdir())
         if empty:
             raise UserError(f"{word} is empty: it holds no checkpoint, no videos and no results") from None
-        raise WrongUse(f"{error}; {word!r} is no folder with manifest.json and scores.jsonl, a checkpoint or videos either") from None
+        raise WrongUse(
+            f"{error}; {word!r} is no folder with manifest.json and scores.jsonl, a checkpoint or videos either"
+        ) from None
 
 
 def agree(sides: Sequence[Side], ask: Ask) -> Agenda:

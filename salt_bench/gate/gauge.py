@@ -61,7 +61,9 @@ def _named(outputs: Outputs, name: str) -> Gauge:
     judge, part = split(outputs, name)
     found = _first(outputs, judge) if part is None else Gauge(judge, part, outputs[judge][part])
     if found is None or not (found.output.better and found.output.margin):
-        raise WrongUse(f"{name} has no margin or no direction, so nothing is a loss there; give --margin {name}=… or leave it out")
+        raise WrongUse(
+            f"{name} has no margin or no direction, so nothing is a loss there; give --margin {name}=… or leave it out"
+        )
     return found
 
 
@@ -69,10 +71,9 @@ def split(outputs: Outputs, name: str) -> tuple[str, str | None]:
     """("judge", "part" or None) of a name; WrongUse where the outputs have no such thing."""
     judge, _, part = name.partition(".")
     if judge not in outputs:
-        raise WrongUse(f"no judge {judge!r} here{near(judge, outputs) or f'; there are {', '.join(outputs)}'}")
+        raise WrongUse(f"no judge {judge!r} here{near(judge, outputs) or '; there are ' + ', '.join(outputs)}")
     if part and part not in outputs[judge]:
-        known = f"it has {', '.join(outputs[judge])}"
-        raise WrongUse(f"{judge} has no part {part!r}{near(part, outputs[judge]) or f'; {known}'}")
+        raise WrongUse(f"{judge} has no part {part!r}{near(part, outputs[judge]) or '; it has ' + ', '.join(outputs[judge])}")
     return judge, part or None
 
 

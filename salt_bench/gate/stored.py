@@ -59,7 +59,9 @@ def open_stored(word: str) -> Stored | None:
     try:
         return _of_study(path.name, names, manifest, scores) if "study" in manifest else _saved(path.name, manifest, scores)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path / MANIFEST} is damaged ({type(error).__name__}: {error}): restore it or save it again") from error
+        raise UserError(
+            f"{path / MANIFEST} is damaged ({type(error).__name__}: {error}): restore it or save it again"
+        ) from error
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -92,7 +94,9 @@ def _one_of(kind: str, there: Sequence[str], named: Sequence[str], where: str) -
     if named and named[0] not in there:
         raise WrongUse(f"{where} has no {kind} {named[0]!r}{near(named[0], there) or f'; it has {_listed(there)}'}")
     if not named and len(there) != 1:
-        raise WrongUse(f"{where} has {len(there)} {kind}s: name one, as in '{where}{SEPARATOR}{(*there, 'X')[0]}' ({_listed(there)})")
+        raise WrongUse(
+            f"{where} has {len(there)} {kind}s: name one, as in '{where}{SEPARATOR}{(*there, 'X')[0]}' ({_listed(there)})"
+        )
     return named[0] if named else there[0]
 
 
