@@ -49,12 +49,18 @@ def arm(word: str) -> Arm:
     raise WrongUse(f"no arm {word!r}; sources: {there}{missing}")
 
 
+def judges() -> dict[str, type[Judge]]:
+    """Name → judge, of all that there are."""
+    from salt_bench.judges.base import Judge
+
+    return {cls.name: cls for cls in _members("salt_bench.judges") if issubclass(cls, Judge) and "name" in vars(cls)}
+
+
 def judge(name: str) -> Judge:
     """The judge of that name, at its defaults. Raises WrongUse where there is none, or it has no defaults."""
-    from salt_bench.judges.base import Judge
     from salt_bench.study import near
 
-    known = {cls.name: cls for cls in _members("salt_bench.judges") if issubclass(cls, Judge) and "name" in vars(cls)}
+    known = judges()
     if name not in known:
         raise WrongUse(f"no judge {name!r}{near(name, known) or '; there are ' + ', '.join(sorted(known))}")
     try:

@@ -1,4 +1,4 @@
-"""A finished checkpoint in its folder, wherever that lies, as an arm: its own weights, never those of an equal recipe elsewhere."""
+"""A finished checkpoint in its folder as an arm: its own weights, never those of an equal recipe elsewhere."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from salt_bench import registry
 from salt_bench.errors import UserError, WrongUse
 from salt_bench.gate.gauge import Gauge, Outputs, gauges, overridden
-from salt_bench.gate.live import WHOLE_WORLD, Live, Measuring, default_judges, in_order, known_prompts
+from salt_bench.gate.live import WHOLE_WORLD, Live, Measuring, default_judges, in_order, known_prompts, open_live
 from salt_bench.gate.protocol import missing_prompts
 from salt_bench.gate.stored import Stored, open_stored
 from salt_bench.judges.base import Judge
@@ -52,22 +52,13 @@ class Agenda:
 
 
 def open_side(word: str, runs: Path) -> Side:
-    """Results on disk, or an arm."""
-    return open_stored(word) or open_live_or_say(word, runs)
-
-
-def open_live_or_say(word: str, runs: Path) -> Live:
-    from salt_bench.gate.live import open_live
-
+    """Results on disk, or an arm. Raises WrongUse where the word is neither, UserError where it is an empty folder."""
     try:
-        return open_live(word, runs)
+        return open_stored(word) or open_live(word, runs)
     except WrongUse as error:
-        empty = Path(word).is_dir() and not any(Path(word).iterdir())
-        if empty:
+        if Path(word).is_dir() and not any(Path(word).iterdir()):
             raise UserError(f"{word} is empty: it holds no checkpoint, no videos and no results") from None
-        raise WrongUse(
-            f"{error}; {word!r} is no folder with manifest.json and scores.jsonl, a checkpoint or videos either"
-        ) from None
+        raise WrongUse(f"{error}; nor is it a folder of results, with manifest.json and scores.jsonl") from None
 
 
 def agree(sides: Sequence[Side], ask: Ask) -> Agenda:
@@ -131,6 +122,8 @@ def _judges(sides: Sequence[Side], ask: Ask, prompts: Sequence[Prompt]) -> tuple
     lacking = [name for name in names if any(name not in side.outputs for side in stored)]
     if wanted and lacking:
         raise Incomparable(f"judges: {', '.join(lacking)} did not judge {' and '.join(_without(stored, lacking[0]))}")
+    if live and not wanted:  # a study may have brought judges of its own
+        lacking += [name for name in names if name not in registry.judges() and name not in lacking]
     judges = tuple(_judge(name) for name in names if name not in lacking) if live else ()
     notes = (f"not compared, since only one side has it: {', '.join(lacking)}",) if lacking else ()
     return {name: dict(stored[0].outputs[name]) for name in names if name not in lacking}, judges, notes

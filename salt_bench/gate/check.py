@@ -97,7 +97,7 @@ def _compared(side: Stored, judges: set[str]) -> dict[str, object]:
 
 
 def find(candidate: Stored, baseline: Stored, gauges: Sequence[Gauge], decided: Decide, last: bool) -> tuple[Finding, ...]:
-    """What each gauge says of the prompts that both sides have; what cannot be computed is an ERROR once this look is the last."""
+    """What each gauge says of the prompts that both sides have. What cannot be computed is an ERROR at the `last` look."""
     table = Table(results.frame([*candidate.called(CANDIDATE), *baseline.called(BASELINE)]))
     seen = {gauge: _seen(table, gauge, candidate, baseline) for gauge in gauges}
     fits = {gauge: found for gauge, found in seen.items() if isinstance(found, _Seen)}
@@ -113,6 +113,7 @@ class _Seen(NamedTuple):
     """A gauge's loss, on how many prompts, and both sides' means."""
 
     fit: Fit
+    train_seeds: int
     prompts: int
     candidate: float
     baseline: float
@@ -124,7 +125,7 @@ def _seen(table: Table, gauge: Gauge, candidate: Stored, baseline: Stored) -> _S
         return note
     try:
         x, y = pairs(table, Quantity("", gauge.judge, gauge.part), CANDIDATE, BASELINE)
-        return _Seen(loss(x, y, gauge), x.shape[1], float(np.nanmean(x)), float(np.nanmean(y)))
+        return _Seen(loss(x, y, gauge), *x.shape, float(np.nanmean(x)), float(np.nanmean(y)))
     except ValueError as error:
         return str(error)
 
@@ -150,5 +151,7 @@ def _gives(score: Score, gauge: Gauge) -> bool:
 
 def _finding(gauge: Gauge, seen: _Seen, verdict: Verdict, gauges: int) -> Finding:
     mean, half = float(seen.fit.mean), float(seen.fit.half())
-    wanted = needed(seen.fit, seen.prompts, gauges) if verdict is Verdict.INCONCLUSIVE else None
-    return Finding(gauge, verdict, seen.prompts, mean, mean - half, mean + half, seen.candidate, seen.baseline, wanted)
+    more = (seen.prompts, gauges) if seen.train_seeds == 1 else (seen.train_seeds, gauges, 2)
+    wanted = needed(seen.fit, *more) if verdict is Verdict.INCONCLUSIVE else None
+    rests = seen.prompts, seen.train_seeds
+    return Finding(gauge, verdict, *rests, mean, mean - half, mean + half, seen.candidate, seen.baseline, wanted)

@@ -42,8 +42,16 @@ def row(finding: Finding) -> tuple[str, ...]:
         number(finding.candidate),
         finding.note or change(finding),
         margin,
-        str(finding.prompts) + (f" of about {finding.needed:,}" if finding.needed else ""),
+        _rests(finding),
     )
+
+
+def _rests(finding: Finding) -> str:
+    """How many prompts, and how many of what would decide."""
+    if finding.train_seeds == 1:
+        return str(finding.prompts) + (f" of about {finding.needed:,}" if finding.needed else "")
+    seeds = str(finding.train_seeds) + (f" of about {finding.needed:,}" if finding.needed else "")
+    return f"{finding.prompts} × {seeds} seeds"
 
 
 def _unit(unit: str) -> str:

@@ -61,9 +61,7 @@ def _named(outputs: Outputs, name: str) -> Gauge:
     judge, part = split(outputs, name)
     found = _first(outputs, judge) if part is None else Gauge(judge, part, outputs[judge][part])
     if found is None or not (found.output.better and found.output.margin):
-        raise WrongUse(
-            f"{name} has no margin or no direction, so nothing is a loss there; give --margin {name}=… or leave it out"
-        )
+        raise WrongUse(f"{name} has no margin or no direction: nothing is a loss there; give --margin {name}=… or leave it out")
     return found
 
 

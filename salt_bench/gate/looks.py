@@ -2,8 +2,8 @@
 
 Up to the share t of all prompts, level·t² may have been spent (Kim and DeMets, Biometrika 74, 1987). The nominal level of each
 look follows from the joint law of the looks, a Brownian motion that is watched at their shares: its density over paths that
-have not stopped yet is carried from look to look on a grid (Armitage, McPherson and Rowe, JRSS A 132, 1969). The levels are held
-against p-values of t-tests, which is exact up to the difference between t and the normal.
+have not stopped yet is carried from look to look on a grid (Armitage, McPherson and Rowe, JRSS A 132, 1969). The levels are
+held against p-values of t-tests, which is exact up to the difference between t and the normal.
 """
 
 from __future__ import annotations

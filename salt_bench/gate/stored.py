@@ -59,9 +59,8 @@ def open_stored(word: str) -> Stored | None:
     try:
         return _of_study(path.name, names, manifest, scores) if "study" in manifest else _saved(path.name, manifest, scores)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path / MANIFEST} is damaged ({type(error).__name__}: {error}): restore it or save it again"
-        ) from error
+        what = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path / MANIFEST} is damaged ({what}): restore it or save it again") from error
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -87,16 +86,16 @@ def _of_study(name: str, names: Sequence[str], manifest: Mapping[str, Any], scor
         "judges": {judge["judge"]: judge for judge in protocol["judges"] if "judge" in judge},
         **grid,
     }
-    return Stored(f"{name}{SEPARATOR}{arm}", prompts, said, _outputs(manifest["outputs"], kept), kept)
+    clipwise = {judge: parts for judge, parts in manifest["outputs"].items() if judge in said["judges"]}
+    return Stored(f"{name}{SEPARATOR}{arm}", prompts, said, _outputs(clipwise, kept), kept)
 
 
 def _one_of(kind: str, there: Sequence[str], named: Sequence[str], where: str) -> str:
     if named and named[0] not in there:
         raise WrongUse(f"{where} has no {kind} {named[0]!r}{near(named[0], there) or f'; it has {_listed(there)}'}")
     if not named and len(there) != 1:
-        raise WrongUse(
-            f"{where} has {len(there)} {kind}s: name one, as in '{where}{SEPARATOR}{(*there, 'X')[0]}' ({_listed(there)})"
-        )
+        example = f"{where}{SEPARATOR}{(*there, kind.upper())[0]}"
+        raise WrongUse(f"{where} has {len(there)} {kind}s, {_listed(there)}: name one, as in {example!r}")
     return named[0] if named else there[0]
 
 

@@ -93,26 +93,28 @@ def plan(looks: Sequence[int], gauges: int) -> list[Levels]:
     return [Levels(*pair) for pair in zip(worse, no_worse, strict=True)]
 
 
-def needed(fit: Fit, prompts: int, gauges: int) -> int | None:
-    """How many prompts would decide this in 4 of 5 cases, if the loss and the spread are what they seem; None for more than
-    anybody takes (the loss is about one margin)."""
+def needed(fit: Fit, count: int, gauges: int, least: int = LEAST) -> int | None:
+    """How many prompts, in place of `count`, would decide this in 4 of 5 cases, if the loss and the spread are what they seem;
+    at least `least`. None for more than anybody takes (the loss is about one margin)."""
     distance = abs(1 - float(fit.mean))
     level = FALSE_PASS if fit.mean < 1 else FALSE_ALARM / gauges
-    spread = float(fit.standard_error) * math.sqrt(prompts)
+    spread = float(fit.standard_error) * math.sqrt(count)
     if not math.isfinite(spread) or distance * math.sqrt(_MOST) <= spread:
         return None
-    count = ((special.ndtri(1 - level) + special.ndtri(_POWER)) * spread / distance) ** 2
-    return None if count > _MOST else max(math.ceil(count), LEAST, prompts + 1)
+    wanted = ((special.ndtri(1 - level) + special.ndtri(_POWER)) * spread / distance) ** 2
+    return None if wanted > _MOST else max(math.ceil(wanted), least, count + 1)
 
 
 @dataclass(frozen=True)
 class Finding:
     """A gauge, its verdict and what that rests on. `loss` and its 95% interval [low, high] are in margins; `candidate` and
-    `baseline` are means in the judge's unit. `needed` prompts would decide what is INCONCLUSIVE, None: no number does."""
+    `baseline` are means in the judge's unit. `needed` prompts (training seeds, where there are several) would decide what is
+    INCONCLUSIVE; None: no number does."""
 
     gauge: Gauge
     verdict: Verdict
     prompts: int = 0
+    train_seeds: int = 1
     loss: float = math.nan
     low: float = math.nan
     high: float = math.nan
@@ -122,8 +124,8 @@ class Finding:
     note: str = ""
 
     def change(self, loss: float) -> float:
-        """`loss` as a change of the number itself: in the judge's unit, or as a share of the baseline where that is relative."""
-        moved = -self.gauge.output.better * loss * self.gauge.scale
+        """`loss` as a change of the number: in the judge's unit, or as a share of the baseline where that is relative."""
+        moved = 0.0 - self.gauge.output.better * loss * self.gauge.scale  # 0 - 0 is 0, -0 is "-0"
         return math.expm1(moved) if self.gauge.output.relative else moved
 
 
@@ -160,6 +162,8 @@ def _because(report: Report) -> str:
 
 def _more(guilty: Sequence[Finding], used: int) -> str:
     counts = [finding.needed for finding in guilty if finding.needed is not None]
+    seeds = max(finding.train_seeds for finding in guilty)
+    there = f"{used} prompts" if seeds == 1 else f"{seeds} training seeds"
     if len(counts) < len(guilty):
-        return f"{used} prompts do not tell, and the loss is so near to the margin that {_MOST:,} would not either"
-    return f"{used} prompts do not tell, about {max(counts):,} would"
+        return f"{there} do not tell, and the loss is so near to the margin that {_MOST:,} would not either"
+    return f"{there} do not tell, about {max(counts):,} would"
