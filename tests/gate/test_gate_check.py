@@ -151,7 +151,7 @@ def study(folder: Path, arms: dict[str, list[list[float]]]) -> Path:
     ]
     manifest = {
         "study": {
-            "arms": dict.fromkeys(arms, {}),
+            "arms": {name: {} for name in arms},
             "anchors": {},
             "settings": {"1 step": [1.0], "2 steps": [1.0, 0.5]},
             "prompts": [{"id": p.id, "text": p.text, "tags": []} for p in stored.prompts],

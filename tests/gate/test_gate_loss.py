@@ -21,7 +21,7 @@ BASE = np.array([[10.0, 12, 14, 16]])
 
 
 def test_a_loss_counts_margins_in_the_worse_direction() -> None:
-    worse = BASE + [[3.0, 5, 3, 5]]
+    worse = BASE + np.array([[3.0, 5, 3, 5]])
     assert loss(worse, BASE, LOWER).mean == pytest.approx(2.0)
     assert loss(worse, BASE, HIGHER).mean == pytest.approx(-2.0)
     spread = np.sqrt(2) * worse.std(ddof=1) / 2.0 / 4
