@@ -53,8 +53,10 @@ class Agenda:
 
 def open_side(word: str, runs: Path) -> Side:
     """Results on disk, or an arm. Raises WrongUse where the word is neither, UserError where it is an empty folder."""
+    if (stored := open_stored(word)) is not None:
+        return stored
     try:
-        return open_stored(word) or open_live(word, runs)
+        return open_live(word, runs)
     except WrongUse as error:
         if Path(word).is_dir() and not any(Path(word).iterdir()):
             raise UserError(f"{word} is empty: it holds no checkpoint, no videos and no results") from None

@@ -82,15 +82,9 @@ def _looks(prompts: int, ask: Ask) -> list[int]:
 
 def _refuse_differences(candidate: Stored, baseline: Stored, agenda: Agenda) -> None:
     judged = {gauge.judge for gauge in agenda.gauges}
-    found = differences(*(_compared(side, judged) for side in (candidate, baseline)))
+    found = differences(candidate.protocol_of(judged), baseline.protocol_of(judged))
     if found:
         raise Incomparable("; ".join(found))
-
-
-def _compared(side: Stored, judges: set[str]) -> dict[str, object]:
-    """The protocol as far as it matters: of the judges that are gated. One training seed stands for itself, whichever it is."""
-    used = {name: said for name, said in side.protocol["judges"].items() if name in judges}
-    return {**side.protocol, "judges": used, "train_seeds": "one" if side.single else side.protocol["train_seeds"]}
 
 
 # -------------------------------------------------------------------------------------------------------------- findings

@@ -39,10 +39,11 @@ def compare(words: Sequence[str], ask: Ask, log: Log) -> Comparison:
         raise UserError(f"nothing was judged of {names[[bool(side.scores) for side in measured].index(False)]}")
     table = Table(results.frame(s for side, name in zip(measured, names, strict=True) for s in side.called(name)))
     rows = [row for gauge in agenda.gauges for row in _rows(table, gauge, names)]
+    judges = {gauge.judge for gauge in agenda.gauges}
     unlike = [
         f"{name} was not measured like {names[0]}: {'; '.join(found)}"
         for side, name in zip(measured[1:], names[1:], strict=True)
-        if (found := differences(side.protocol, measured[0].protocol))
+        if (found := differences(side.protocol_of(judges), measured[0].protocol_of(judges)))
     ]
     return Comparison(tuple(rows), (*agenda.notes, *unlike))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,11 @@ class Stored:
     def single(self) -> bool:
         """Whether these are the scores of one checkpoint, not of several training seeds."""
         return len(self.protocol["train_seeds"]) == 1
+
+    def protocol_of(self, judges: Collection[str]) -> dict[str, Any]:
+        """The protocol as far as it matters to numbers of `judges`. One training seed stands for itself, whichever it is."""
+        used = {name: said for name, said in self.protocol["judges"].items() if name in judges}
+        return {**self.protocol, "judges": used, "train_seeds": "one" if self.single else self.protocol["train_seeds"]}
 
     def called(self, name: str) -> list[Score]:
         """The scores under another name and no setting; a single training seed is called 0, so that it pairs with another's."""
