@@ -38,7 +38,7 @@ def check(candidate: str, baseline: str, ask: Ask, log: Log) -> Checked:
         sides = open_side(candidate, ask.runs), open_side(baseline, ask.runs)
         names = sides[0].name, sides[1].name
         agenda = agree(sides, ask)
-        return _look(*(Progressing(side, agenda) for side in sides), agenda, ask, log)
+        return _look(Progressing(sides[0], agenda), Progressing(sides[1], agenda), agenda, ask, log)
     except WrongUse:
         raise
     except Incomparable as error:
@@ -92,8 +92,9 @@ def _refuse_differences(candidate: Stored, baseline: Stored, agenda: Agenda) -> 
 
 def find(candidate: Stored, baseline: Stored, gauges: Sequence[Gauge], decided: Decide, last: bool) -> tuple[Finding, ...]:
     """What each gauge says of the prompts that both sides have. What cannot be computed is an ERROR at the `last` look."""
-    table = Table(results.frame([*candidate.called(CANDIDATE), *baseline.called(BASELINE)]))
-    seen = {gauge: _seen(table, gauge, candidate, baseline) for gauge in gauges}
+    ours, theirs = candidate.called(CANDIDATE), baseline.called(BASELINE)
+    table = Table(results.frame([*ours, *theirs]))
+    seen = {gauge: _gap(ours, theirs, gauge) or _seen(table, gauge) for gauge in gauges}
     fits = {gauge: found for gauge, found in seen.items() if isinstance(found, _Seen)}
     verdicts = dict(zip(fits, decided([f.fit for f in fits.values()], [f.prompts for f in fits.values()]), strict=True))
     broken = Verdict.ERROR if last else Verdict.INCONCLUSIVE
@@ -113,10 +114,8 @@ class _Seen(NamedTuple):
     baseline: float
 
 
-def _seen(table: Table, gauge: Gauge, candidate: Stored, baseline: Stored) -> _Seen | str:
+def _seen(table: Table, gauge: Gauge) -> _Seen | str:
     """The loss, or why there is none."""
-    if note := _unjudged(candidate, baseline, gauge):
-        return note
     try:
         x, y = pairs(table, Quantity("", gauge.judge, gauge.part), CANDIDATE, BASELINE)
         return _Seen(loss(x, y, gauge), *x.shape, float(np.nanmean(x)), float(np.nanmean(y)))
@@ -124,23 +123,19 @@ def _seen(table: Table, gauge: Gauge, candidate: Stored, baseline: Stored) -> _S
         return str(error)
 
 
-def _unjudged(candidate: Stored, baseline: Stored, gauge: Gauge) -> str:
-    """A clip that only the baseline's could be judged of is no gap to be passed over: why it could not, or ""."""
-    known = {_clip(score) for score in baseline.scores if _gives(score, gauge)}
-    failed = [s for s in candidate.scores if _has(s, gauge) and not _gives(s, gauge) and _clip(s) in known]
+def _gap(candidate: Sequence[Score], baseline: Sequence[Score], gauge: Gauge) -> str:
+    """Where only the baseline has a number, that is not passed over: why the candidate has none, or "". A part that is left out
+    of a score does not apply to its clip, and that is no gap."""
+    known = {_clip(score) for score in baseline if score.judge == gauge.judge and score.values.get(gauge.part) is not None}
+    there = {_clip(score): score for score in candidate if score.judge == gauge.judge}
+    if absent := len(known - there.keys()):
+        return f"{absent} of {len(known)} clips of the candidate were never judged: measure it again"
+    failed = [there[clip] for clip in sorted(known) if there[clip].values.get(gauge.part, 0.0) is None]
     return f"{len(failed)} clips of the candidate could not be judged, the first because: {failed[0].note}" if failed else ""
 
 
-def _clip(score: Score) -> tuple[str | None, int]:
-    return score.prompt, score.sample_seed
-
-
-def _has(score: Score, gauge: Gauge) -> bool:
-    return score.judge == gauge.judge and gauge.part in score.values
-
-
-def _gives(score: Score, gauge: Gauge) -> bool:
-    return _has(score, gauge) and score.values[gauge.part] is not None
+def _clip(score: Score) -> tuple[int, str, int]:
+    return score.train_seed, score.prompt or "", score.sample_seed
 
 
 def _finding(gauge: Gauge, seen: _Seen, verdict: Verdict, gauges: int) -> Finding:

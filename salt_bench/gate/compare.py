@@ -57,7 +57,7 @@ def _distinct(words: Sequence[str], names: Sequence[str]) -> list[str]:
 
 def _rows(table: Table, gauge: Gauge, names: Sequence[str]) -> list[tuple[str, ...]]:
     what = Quantity("", gauge.judge, gauge.part)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in names:
         try:
             own = summary(table, what, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,13 @@ def test_what_only_the_baseline_could_be_judged_on_is_an_error(tmp_path: Path) -
     assert report.verdict is Verdict.ERROR
     assert "1 clips of the candidate could not be judged, the first because: too dark" in report.sentence()
     assert run(str(tmp_path / "old"), str(tmp_path / "new")).report.verdict is Verdict.PASS, "127 pairs are left"
+
+
+def test_a_row_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    whole = side(BASE)
+    report = against(tmp_path, replace(whole, scores=whole.scores[:-3]))
+    assert report.verdict is Verdict.ERROR
+    assert "1 of 128 clips of the candidate were never judged" in report.sentence()
 
 
 def test_empty_and_damaged_results_are_errors(tmp_path: Path) -> None:
