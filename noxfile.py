@@ -1,5 +1,6 @@
 """Sessions: how this project is checked. `nox -l` lists them; what follows `--` goes to the tool inside."""
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -34,6 +35,17 @@ def proofs(session: nox.Session) -> None:
     """What takes minutes: kills, coverage of intervals, browsers."""
     install(session)
     run(session, "pytest", "tests/proofs", "-s")
+
+
+@nox.session
+def gate(session: nox.Session) -> None:
+    """This project under its own gate: a student of a few updates, trained and judged anew, against tests/baseline/."""
+    install(session)
+    runs = ROOT / "runs" / "gate"
+    shutil.rmtree(runs, ignore_errors=True)  # or what an earlier state of the code has trained would be judged
+    session.run("salt-train", "run", "tests/baseline/student.json", "--runs", str(runs), env=ONE_THREAD)
+    (student,) = (path.parent for path in runs.glob("checkpoints/*/recipe.json"))
+    run(session, "salt-bench", "check", str(student), "--baseline", "tests/baseline", "--runs", str(runs))
 
 
 @nox.session

@@ -205,14 +205,14 @@ def _judge(study: Study, cell: Cell, place: Place, log: Log) -> Iterator[Score]:
         rows: list[dict[str, np.ndarray]] = []
         for done, clip in enumerate(saved(study, cell, place, setting, seed), start=1):
             memo = Features(clip)
-            yield from (_score(base, clip.prompt, judge, functools.partial(judge, clip, memo)) for judge in study.judges)
+            yield from (scored(base, clip.prompt, judge, functools.partial(judge, clip, memo)) for judge in study.judges)
             rows.append(_described(study, clip, memo))
             part("judge", done / len(study.prompts))
         if study.setjudges:
             yield from _compare(study, base, rows, _reference(study, place, seed, log))
 
 
-def _score(base: Any, prompt: Prompt | None, judge: Any, ask: Any) -> Score:
+def scored(base: Any, prompt: Prompt | None, judge: Any, ask: Any) -> Score:
     """One row. A judge that refuses its input (ValueError) or gives None leaves a row with a reason, never a gap."""
     try:
         values, note = ask(), ""
@@ -233,7 +233,7 @@ def _compare(study: Study, base: Any, rows: list[dict[str, np.ndarray]], referen
     for judge in study.setjudges:
         sample = np.stack([row[judge.name] for row in rows])
         scores = {
-            ending: _score(base, None, judge, functools.partial(judge.compare, sample[chosen], reference[judge.name][chosen]))
+            ending: scored(base, None, judge, functools.partial(judge.compare, sample[chosen], reference[judge.name][chosen]))
             for ending, chosen in (("", ~held_out), ("@validation", held_out))
             if chosen.any()
         }
@@ -281,7 +281,7 @@ def _probe(study: Study, cell: Cell, place: Place, log: Log) -> list[Score]:
     for (seed, probe), part in zip(jobs, _parts(log, len(jobs)), strict=True):
         base = functools.partial(Score, cell.arm, setting, cell.train_seed, sample_seed=seed)
         asked = probe(arm, cell.train_seed, place.models, study.prompts, seed, _as_stage("probe", part))
-        scores += [_score(base, prompt, probe, lambda values=values: values) for prompt, values in asked]
+        scores += [scored(base, prompt, probe, lambda values=values: values) for prompt, values in asked]
     return scores
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salt_bench.commands import gate as gate_commands
 from salt_bench.commands import judge as judge_commands
 from salt_bench.commands import vbench as vbench_commands
 from salt_bench.commands.output import say as _say
@@ -233,6 +234,7 @@ def doctor() -> None:
 
 judge_commands.register(app)
 vbench_commands.register(app)
+gate_commands.register(app)
 
 
 def _near(path: Path) -> str:

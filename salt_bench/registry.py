@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from salt_bench.errors import WrongUse
 
 if TYPE_CHECKING:
+    from salt_bench.judges.base import Judge
     from salt_bench.types import Arm
 
 KINDS = ("judges", "setjudges", "probes", "worlds", "samplers")
@@ -32,21 +33,55 @@ def arm(word: str) -> Arm:
     to a word that is not its own.
 
     Raises WrongUse where nobody knows the word."""
-    sources = metadata.entry_points(group=GROUPS["sources"])
-    found = next((arm for source in sources if (arm := source.load()(word)) is not None), None)
-    if found is None:
-        raise WrongUse(f"no arm {word!r}; sources: {', '.join(sorted(s.name for s in sources)) or 'none, install salt_train'}")
-    return found
+    sources, absent = metadata.entry_points(group=GROUPS["sources"]), []
+    for source in sources:
+        try:
+            found = source.load()(word)
+        except ModuleNotFoundError as error:
+            if error.name != source.module.split(".")[0]:
+                raise
+            absent.append(source.name)
+            continue
+        if found is not None:
+            return found
+    there = ", ".join(sorted(source.name for source in sources if source.name not in absent)) or "none"
+    missing = f"; {', '.join(sorted(absent))}: install salt_train, which knows them" if absent else ""
+    raise WrongUse(f"no arm {word!r}; sources: {there}{missing}")
+
+
+def judges() -> dict[str, type[Judge]]:
+    """Name → judge, of all that there are."""
+    from salt_bench.judges.base import Judge
+
+    return {cls.name: cls for cls in _members("salt_bench.judges") if issubclass(cls, Judge) and "name" in vars(cls)}
+
+
+def judge(name: str) -> Judge:
+    """The judge of that name, at its defaults. Raises WrongUse where there is none, or it has no defaults."""
+    from salt_bench.study import near
+
+    known = judges()
+    if name not in known:
+        raise WrongUse(f"no judge {name!r}{near(name, known) or '; there are ' + ', '.join(sorted(known))}")
+    try:
+        return known[name]()
+    except TypeError as error:
+        raise WrongUse(f"the judge {name!r} needs to be told more than its name ({error})") from None
 
 
 def _classes(package: str) -> dict[str, str]:
     """Every class with a name of its own (`name = "…"`), or, in samplers, every arm, that a module of `package` defines."""
-    modules = pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
-    classes = [c for m in modules for c in vars(importlib.import_module(m.name)).values() if inspect.isclass(c)]
-    ours = [c for c in classes if c.__module__.startswith(package) and not inspect.isabstract(c)]
+    ours = _members(package)
     named = {c.__dict__["name"]: c for c in ours if isinstance(c.__dict__.get("name"), str)}
     arms = {c.__name__: c for c in ours if hasattr(c, "prepare") and hasattr(c, "sampler")}
     return {name: (inspect.getdoc(c) or "").split("\n")[0] for name, c in sorted((named | arms).items())}
+
+
+def _members(package: str) -> list[type]:
+    """Every concrete class that a module of `package` defines."""
+    modules = pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
+    classes = [c for m in modules for c in vars(importlib.import_module(m.name)).values() if inspect.isclass(c)]
+    return [c for c in classes if c.__module__.startswith(package) and not inspect.isabstract(c)]
 
 
 def _headline(path: Path) -> str:

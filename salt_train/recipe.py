@@ -216,9 +216,3 @@ def read(path: Path) -> Recipe:
     if not isinstance(found, Recipe):
         raise WrongUse(f"{path} holds a {type(found).__name__}, not a recipe")
     return found
-
-
-def checkpoint_arm(word: str) -> Recipe | None:
-    """The arm that a checkpoint folder on the command line stands for; None where the word is no folder with a recipe."""
-    path = Path(word) / checkpoint.RECIPE
-    return read(path) if path.is_file() else None

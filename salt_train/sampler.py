@@ -13,7 +13,7 @@ from torch import Tensor
 
 from salt_bench.rng import Draws
 from salt_bench.types import ArrayClip, Clip, Prompt, State
-from salt_train import codecs
+from salt_train import checkpoint, codecs
 from salt_train.backbones.base import Backbone, frozen
 from salt_train.codecs.captions import Captions
 from salt_train.codecs.umt5 import UMT5Captions
@@ -40,13 +40,16 @@ class FlowSampler:
         return Mover(self.net, self.sampling.guidance, self.captions.null)
 
     @classmethod
-    def load(cls, recipe: Recipe, root: Path) -> FlowSampler:
-        """The finished checkpoint of `recipe` under `root` or in the package.
+    def load(cls, recipe: Recipe, root: Path, folder: Path | None = None) -> FlowSampler:
+        """The finished checkpoint of `recipe` under `root` or in the package, or the one in `folder` where that is named.
 
         Raises CheckpointError where it is missing, damaged or of another shape."""
         codec, captions = codecs.fitted(recipe.codec, root), codecs.captions(recipe.world, recipe.text)
         net = recipe.backbone.build(recipe.codec.shape(), captions.words, codec.std)
-        fill(net, recipe, root)
+        if folder is None:
+            fill(net, recipe, root)
+        else:
+            checkpoint.fill(net, folder)
         return cls(frozen(net), codec, captions, recipe.sampling)
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SESSIONS = {"tests", "proofs", "lint", "types", "smoke", "speed", "teacher", "semantic"}
+SESSIONS = {"tests", "gate", "proofs", "lint", "types", "smoke", "speed", "teacher", "semantic"}
 
 
 def listed(folder: Path) -> dict[str, bool]:
@@ -48,5 +48,5 @@ def test_ci_runs_every_kind_of_check() -> None:
     text = script.read_text()
     assert os.access(script, os.X_OK)
     assert "set -euo pipefail" in text
-    for session in ("lint", "types", "tests", "proofs"):
+    for session in ("lint", "types", "tests", "gate", "proofs"):
         assert re.search(rf"nox .*\b{session}\b", text)

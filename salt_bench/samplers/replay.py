@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from salt_bench import files, record
+from salt_bench.errors import UserError
 from salt_bench.types import Clip, Log, Prompt
 
 SUFFIXES = (".mp4", ".webm", ".mkv", ".gif")
@@ -69,6 +70,22 @@ class ReplaySampler:
 
 def _videos(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+
+
+def named(folder: Path) -> dict[str, list[int]]:
+    """Prompt text → its sample seeds, as the names of the videos in `folder` say. Raises UserError for any other name."""
+    found: dict[str, list[int]] = {}
+    for path in _videos(folder):
+        text, _, seed = path.stem.rpartition("-")
+        if not (text and seed.isdecimal()):
+            raise UserError(f"{path} is not named <prompt text>-<sample seed>{path.suffix}: rename it, or move it elsewhere")
+        found.setdefault(text, []).append(int(seed))
+    return found
+
+
+def videos_arm(word: str) -> Replay | None:
+    """The arm that a folder of videos on the command line stands for; None where the word is no folder with videos in it."""
+    return Replay(word) if _videos(Path(word)) else None
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def effect(table: Table | pd.DataFrame, what: Quantity, arm: str, baseline: str)
     A pair in which either could not be judged is dropped; a (seed, prompt) with no pair left is filled as `completed` says. An
     anchor (training seed 0 alone) is paired with every training seed of the other. ValueError where nothing can be paired.
     """
-    x, y = _pairs(Table.of(table), what, arm, baseline)
+    x, y = pairs(Table.of(table), what, arm, baseline)
     return _stated(Effect, what, (arm, baseline), crossed(*completed(x - y)), *x.shape)
 
 
@@ -51,7 +51,7 @@ def log_ratio(table: Table | pd.DataFrame, what: Quantity, arm: str, baseline: s
     Over prompts by the delta method: x / mean(x) − y / mean(y) is what each pair adds to it. A set judge has no prompts; there
     it is the mean of the seeds' log ratios.
     """
-    x, y = _pairs(Table.of(table), what, arm, baseline)
+    x, y = pairs(Table.of(table), what, arm, baseline)
     single = x.shape[1] == 1
     means = (x, y) if single else tuple(completed(side)[0].mean() for side in (x, y))
     if not all(np.nanmin(mean) > 0 for mean in means):
@@ -70,7 +70,7 @@ def compare(table: Table | pd.DataFrame, what: Quantity, arm: str, baseline: str
 
 def summary(table: Table | pd.DataFrame, what: Quantity, arm: str) -> Summary:
     """The arm's own mean, under the same crossed model as an effect. ValueError where nothing was judged."""
-    values, _ = _pairs(Table.of(table), what, arm, arm)
+    values, _ = pairs(Table.of(table), what, arm, arm)
     fit = crossed(*completed(values))
     mean, half = float(fit.mean), float(fit.half())
     return Summary(mean, mean - half, mean + half, *values.shape)
@@ -101,7 +101,7 @@ def tail(distance: float, error: float, degrees: float) -> float:
 # ---------------------------------------------------------------------------------------------------------------- pairing
 
 
-def _pairs(table: Table, what: Quantity, arm: str, baseline: str) -> tuple[np.ndarray, np.ndarray]:
+def pairs(table: Table, what: Quantity, arm: str, baseline: str) -> tuple[np.ndarray, np.ndarray]:
     """Two float (S, P) arrays, arm and baseline, each the mean over the sample seeds that both have; NaN where none is."""
     a, b = table.cube(arm, what), table.cube(baseline, what)
     seed = _matched(a.seeds, b.seeds, arm in table.anchors, baseline in table.anchors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -65,3 +65,11 @@ class World(Protocol):
 
     def vocabulary(self) -> tuple[str, ...]:
         """Every "feature=value" that `slots` can give, in a fixed order."""
+
+
+@runtime_checkable
+class OfWorld(Protocol):
+    """An arm that was made for a world, and so can be asked for that world's prompts."""
+
+    @property
+    def world(self) -> World: ...

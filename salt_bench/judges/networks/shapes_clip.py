@@ -127,8 +127,8 @@ def _cover(film: np.ndarray) -> np.ndarray:
 def _box(cover: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x and y of the centre of the square around the subject of each cover (B, 24, 24), a pixel wider on every side, and half
     of its width, in pixels; the whole frame where there is none."""
-    there = cover > 1 / 3
-    (top, bottom), (left, right) = _span(there.any(2)), _span(there.any(1))
+    there = np.asarray(cover > 1 / 3)
+    (top, bottom), (left, right) = _span(np.any(there, 2)), _span(np.any(there, 1))
     half = np.minimum(np.maximum(bottom - top, right - left) / 2 + 1.0, SIDE / 2)
     return (left + right) / 2, (top + bottom) / 2, half
 
