@@ -7,8 +7,8 @@ from pathlib import Path
 
 import films
 import pytest
+import small_networks as tiny
 import straight
-import tiny
 import torch
 
 from salt_bench.errors import UserError

@@ -10,8 +10,8 @@ from typing import Any
 import films
 import open_clip
 import pytest
+import small_networks as tiny
 import straight
-import tiny
 from typer.testing import CliRunner
 
 from salt_bench.cli import app
