@@ -141,7 +141,7 @@ def test_videos_need_neither_the_trainer_nor_torch(videos: Path) -> None:
         [*base, str(ROOT), "--baseline", pair[0]], env=toy.environment(), capture_output=True, text=True, check=False
     )
     assert lost.returncode == 2
-    assert "checkpoint, codec: install salt_train" in lost.stderr
+    assert "checkpoint, codec, released: install salt_train" in lost.stderr
 
 
 def test_compare_shows_means_and_paired_differences(salt: Salt, videos: Path) -> None:
