@@ -93,4 +93,7 @@ def _describe(pick: Pick) -> None:
     print(f"{'names':<8} {found.layout}'s")
     print(f"{'numbers':<8} {found.numbers:,} in {found.dtypes}")
     print(f"{'model':<8} {sizes.model}: {sizes.layers} blocks of width {sizes.width}")
-    print(f"{'fits':<8} {wrong or f'all {len(found.tensors)} keys of WanTransformer3DModel, none missing'}")
+    if wrong:
+        print(f"{'misfit':<8} {wrong}")
+    else:
+        print(f"{'fits':<8} all {len(found.tensors)} keys of WanTransformer3DModel, none missing")

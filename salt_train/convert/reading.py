@@ -42,8 +42,8 @@ def parts(path: Path) -> dict[str, Tensors]:
 def kind(path: Path) -> str:
     """What sort of file `path` is, in words."""
     found = files(path)
-    head = _head(found[0])
-    sort = "torch zip" if head.startswith(ZIP) else "torch before 1.6" if head.startswith(LEGACY) else "safetensors"
+    zipped = _head(found[0]).startswith(ZIP)
+    sort = "safetensors" if _is_safetensors(found[0]) else "torch zip" if zipped else "torch before 1.6"
     size = sum(file.stat().st_size for file in found)
     return f"{sort}, {len(found)} file{'s' * (len(found) > 1)}, {size / 1e9:.2f} GB"
 
@@ -93,7 +93,7 @@ def _indexed(index: Path) -> list[Path]:
 def _read(path: Path) -> Any:
     """Whatever `path` holds: nested mappings and tensors, and nothing that was run."""
     found = files(path)
-    if len(found) == 1 and _head(found[0]).startswith((ZIP, PICKLE)):
+    if len(found) == 1 and not _is_safetensors(found[0]):
         return _torch(found[0])
     tensors: dict[str, Tensor] = {}
     for file in found:
@@ -111,9 +111,12 @@ def _head(path: Path) -> bytes:
     return head
 
 
+def _is_safetensors(path: Path) -> bool:
+    """By its name, or by the brace behind the length of the header; that length may begin like any other format."""
+    return _head(path)[8:9] == b"{" or path.suffix == ".safetensors"
+
+
 def _safetensors(path: Path) -> dict[str, Tensor]:
-    if path.suffix != ".safetensors" and _head(path)[8:9] != b"{":
-        raise UserError(f"{path} is no file of weights: neither .safetensors nor written by torch.save")
     _head(path)
     try:
         return load_file(path)
@@ -123,6 +126,8 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 def _torch(path: Path) -> Any:
     head = _head(path)
+    if not head.startswith((ZIP, PICKLE)):
+        raise UserError(f"{path} is no file of weights: neither .safetensors nor written by torch.save")
     if not head.startswith((ZIP, LEGACY)):
         raise UserError(_code(path, _named(path)))
     try:

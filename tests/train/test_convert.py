@@ -242,6 +242,6 @@ def test_the_commands_say_what_is_wrong(source: Path, tmp_path: Path, salt: Call
     assert code == 5
     assert "fits nothing: blocks.0.gate); --without TEXT leaves out" in said
     assert salt("convert", odd, tmp_path / "out", "--without", "gate")[0] == 0
-    assert "fits     fits nothing: blocks.0.gate" in salt("inspect", odd)[1]
+    assert "misfit   fits nothing: blocks.0.gate" in salt("inspect", odd)[1]
     os.truncate(source, 100)
     assert salt("inspect", source)[0] == 5

@@ -92,6 +92,16 @@ def test_safetensors_come_single_sharded_and_in_a_folder(truth: dict[str, torch.
         network.read(pick(folder))
 
 
+def test_a_header_whose_length_begins_like_a_pickle_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "odd.safetensors"
+    for padding in range(0, 256, 8):
+        save_file({"x": torch.zeros(2)}, path, {"pad": "x" * padding})
+        if path.read_bytes().startswith(b"\x80"):
+            break
+    assert path.read_bytes().startswith(b"\x80")
+    assert set(reading.parts(path)[""]) == {"x"}
+
+
 def test_a_patch_embedding_may_be_a_matrix(truth: dict[str, torch.Tensor], tmp_path: Path) -> None:
     tensors = wan(0, "net.")
     key = "net.patch_embedding.weight"
