@@ -37,7 +37,10 @@ def source(tmp_path: Path) -> Path:
 def loaded(folder: Path) -> torch.nn.Module:
     from diffusers import WanTransformer3DModel
 
-    return WanTransformer3DModel.from_pretrained(folder, subfolder="transformer")
+    made = WanTransformer3DModel.from_config(WanTransformer3DModel.load_config(folder, subfolder="transformer"))
+    files = sorted((folder / "transformer").glob("*.safetensors"))
+    made.load_state_dict({name: tensor for path in files for name, tensor in load_file(path).items()})
+    return made.eval()
 
 
 def velocity(network: torch.nn.Module) -> torch.Tensor:
