@@ -48,7 +48,7 @@ def test_a_damaged_checkpoint_is_said_in_one_line(harm: Callable[[Path], object]
 
 
 def test_a_student_needs_its_teacher(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=f"the checkpoint {teacher().fingerprint()} is not under .*; train it first"):
+    with pytest.raises(CheckpointError, match=f"no checkpoint {teacher().fingerprint()} under .*; train it first"):
         train(student(), tmp_path, quiet)
 
 
