@@ -1,8 +1,10 @@
-"""Do the measured faults of public code matter? Each is switched on alone, on the last stage of Causal Forcing."""
+"""Do the measured faults of public code matter? Each is switched on alone; `prompt_switch` has the one of re-caches."""
 
 from dataclasses import replace
 
 from salt_bench.suites.shapes import benchmark, prompts
+from salt_train.caches.base import CachePolicy
+from salt_train.caches.full import Full
 from salt_train.flow import even
 from salt_train.methods.causal_forcing import causal_forcing, few_step, rolled
 from salt_train.methods.dmd import dmd
@@ -17,9 +19,10 @@ GRIDS = {k: even(k, SHIFT) for k in (2, 4, 8, 16)}
 base = causal_forcing()
 
 
-def past(kind: str) -> Recipe:
+def trained_against(cache: CachePolicy) -> Recipe:
+    """Sampled as ever; only training sees the other cache."""
     assert base.chunks is not None
-    return replace(base, chunks=replace(base.chunks, cache=replace(base.chunks.cache, past=kind)))
+    return replace(base, chunks=replace(base.chunks, cache=cache))
 
 
 def distilled(**faults: bool) -> Recipe:
@@ -32,8 +35,9 @@ STUDY = replace(
         __doc__,
         arms={
             "none": base,
-            "leaky cache": past("leaky"),
-            "attached cache": past("attached"),
+            "leaky cache": trained_against(Full(past="leaky")),
+            "attached cache": trained_against(Full(past="attached")),
+            "captions without gradient": trained_against(Full(frozen_text=True)),
             "scores at 8/5 of the shift": replace(base, objectives=(DMD(guidance=GUIDANCE, shift=SHIFT * 8 / 5),)),
             "average starts over": replace(base, ema_from=20),
             "bf16 step lengths": distilled(coarse_time=True),

@@ -12,10 +12,10 @@ from typing import Any
 _OURS = ("salt_bench", "salt_train")
 
 
-def added(default: Any) -> Any:
+def added(default: Any, kw_only: bool = False) -> Any:
     """A dataclass field that came later: records leave it out while it has its default, so that what was made before it came
     keeps its fingerprint. The default must never change."""
-    return dataclasses.field(default=default, metadata={"added": True})
+    return dataclasses.field(default=default, metadata={"added": True}, kw_only=kw_only)
 
 
 def dump(value: Any) -> Any:

@@ -179,7 +179,8 @@ class Mover:
         kept = old.policy.stays(old.frames)
         fresh = self.net.begin(self._captions(cond), old.policy)
         cache = replace(old.only(kept), text=fresh.text)
-        for first, new in pieces([f for f in old.frames if f not in kept], size):
+        replayed = [f for f in old.frames if f not in kept]
+        for first, new in pieces(replayed, len(replayed) if old.policy.recache_whole else size):
             at = old.frames.index(first)
             x = context.past[:, :, at : at + new] if context.past is not None else torch.empty(0)
             with torch.no_grad():

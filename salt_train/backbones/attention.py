@@ -27,6 +27,7 @@ class Sight:
 
     moving = False
     text: tuple[Pair, ...] = ()
+    frozen_text = False
 
     def __init__(self, frames: int) -> None:
         self.places: tuple[int, ...] = tuple(range(frames))
@@ -46,6 +47,7 @@ class Recall(Sight):
     def __init__(self, cache: KVCache, frames: int) -> None:
         self.cache = cache.only(cache.policy.kept(cache.seen, frames))
         self.moving, self.text, self.written, self.time = cache.policy.moving, cache.text, [], None
+        self.frozen_text = cache.policy.frozen_text
         self.past, self.places = cache.policy.places(self.cache.frames, cache.seen, frames)
 
     def enter(self, rope: Rope, like: Tensor, tokens: int) -> None:
@@ -202,7 +204,8 @@ class FastAttention:
             out = rotary_emb.sight(self.layer, query, key, a.to_v(hidden_states), a.heads)
         else:
             rotation, self.rotation = self.rotation, None
-            known = rotation.sight.text if rotation is not None and not torch.is_grad_enabled() else ()
+            sight = rotation.sight if rotation is not None else None
+            known = sight.text if sight is not None and (sight.frozen_text or not torch.is_grad_enabled()) else ()
             query = a.to_q(hidden_states)
             query = query * rms_factor(query, a.norm_q.eps)
             source = hidden_states if encoder_hidden_states is None else encoder_hidden_states

@@ -10,6 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from salt_bench import record
+
 PASTS = ("detached", "attached", "leaky")
 
 
@@ -20,10 +22,16 @@ class CachePolicy(ABC):
     `past` says what gradient the past carries in training. "detached": none, a chunk's loss stops at its own frames.
     "attached": all of it, through the clean pass that wrote the cache. "leaky": the values of the clean pass with the gradient
     of the noisy exit pass, which is what public Self Forcing code does (a measured fault, kept for ablations).
-    `context_noise` is the noise level at which a finished chunk is written."""
+    `context_noise` is the noise level at which a finished chunk is written.
+
+    Two more measured faults of public code, kept for ablations. `frozen_text`: the caption's keys and values come from the
+    cache in training too, and so get no gradient (Self Forcing without activation checkpointing). `recache_whole`: at a prompt
+    switch all replayed frames go through the network at once and see each other both ways, unlike in generation (LongLive)."""
 
     past: str = "detached"
     context_noise: float = 0.0
+    frozen_text: bool = record.added(False, kw_only=True)
+    recache_whole: bool = record.added(False, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.past not in PASTS:

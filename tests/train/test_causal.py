@@ -236,6 +236,21 @@ def test_checkpointing_changes_no_gradient(past: str) -> None:
     assert {f"net.blocks.{i}.attn2.{part}.weight" for i in range(3) for part in ("to_k", "to_v", "norm_k")} <= moved
 
 
+def test_frozen_captions_have_the_same_values_and_get_no_gradient() -> None:
+    """The measured fault of a cross-attention cache that training reads."""
+    noise, grid = made("noise", 2, 4, 4, 4, 4), (1.0, 0.5)
+    videos, moved = [], []
+    for policy in (Full(), Full(frozen_text=True)):
+        net = network()
+        video = rollout(net, noise, context(net), grid, chunks=Chunks(2, policy), grad=True).video
+        named = [(name, p) for name, p in net.named_parameters() if "attn2.to_k" in name or "attn2.to_v" in name]
+        found = torch.autograd.grad(video.square().mean(), [p for _, p in named], allow_unused=True)
+        videos.append(video.detach())
+        moved.append([g is not None and float(g.abs().max()) > 0 for g in found])
+    assert torch.allclose(*videos, atol=1e-6)
+    assert moved == [[True] * 12, [False] * 12]
+
+
 @pytest.mark.parametrize("steps", [1, 4])
 def test_captions_are_read_once_per_prompt(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     net, calls = network(), []
@@ -347,6 +362,18 @@ def test_sinks_stay_or_are_replayed(replay: bool) -> None:
         wanted = net.remember(video[:, :, 5:6], new, replace(wanted, seen=5))
         wanted = net.remember(video[:, :, 6:8], new, wanted)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(after.keys, wanted.keys, strict=True))
+
+
+def test_a_recache_as_a_whole_sees_both_ways() -> None:
+    """The measured fault: what is replayed at once is one bidirectional chunk, which generation never made."""
+    net, video = network(), made("video", 2, 4, 6, 4, 4)
+    old, new = made("old", 2, 3, 5), made("new", 2, 3, 5)
+    policy = Full(recache_whole=True)
+    after = Mover(net).switch(Context(old, None, played(net, policy, old, video), video, 3, 6), new, size=2).cache
+    at_once, in_order = played(net, policy, new, video, size=6), played(net, policy, new, video)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(after.keys, at_once.keys, strict=True))
+    assert not any(torch.allclose(a, b, atol=1e-3) for a, b in zip(after.keys[1:], in_order.keys[1:], strict=True))
+    assert (after.seen, after.frames) == (6, tuple(range(6)))
 
 
 def kept_sinks(cache: Any) -> dict[str, Any]:
