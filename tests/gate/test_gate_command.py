@@ -128,18 +128,29 @@ def test_videos_against_a_saved_baseline(salt: Salt, videos: Path) -> None:
     assert salt("check", videos / "fewer", "--baseline", "base")[0] == 4
 
 
+WITHOUT = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name == "salt_train":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from salt_bench.cli import main
+try: main()
+finally: assert "torch" not in sys.modules, "torch"
+"""
+
+
+def without_trainer(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command where salt_train is not installed; that it needs no torch is asserted as well."""
+    command = [sys.executable, "-c", WITHOUT, *map(str, arguments)]
+    return subprocess.run(command, env=toy.environment(), capture_output=True, text=True, check=False)
+
+
 def test_videos_need_neither_the_trainer_nor_torch(videos: Path) -> None:
-    code = (
-        "import sys; sys.modules['salt_train'] = None\n"
-        "from salt_bench.cli import main\ntry: main()\nfinally: assert 'torch' not in sys.modules, 'torch'"
-    )
-    base = [sys.executable, "-c", code, "check"]
-    pair = [str(videos / "true"), "--baseline", str(videos / "true"), *QUICK]
-    done = subprocess.run([*base, *pair], env=toy.environment(), capture_output=True, text=True, check=False)
+    done = without_trainer("check", videos / "true", "--baseline", videos / "true", *QUICK)
     assert done.returncode == 0, done.stderr
-    lost = subprocess.run(
-        [*base, str(ROOT), "--baseline", pair[0]], env=toy.environment(), capture_output=True, text=True, check=False
-    )
+    lost = without_trainer("check", ROOT, "--baseline", videos / "true")
     assert lost.returncode == 2
     assert "checkpoint, codec, released: install salt_train" in lost.stderr
 
