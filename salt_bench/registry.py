@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
+import importlib
 import inspect
 import pkgutil
 from importlib import metadata
@@ -37,8 +37,8 @@ def arm(word: str) -> Arm:
     for source in sources:
         try:
             found = source.load()(word)
-        except ModuleNotFoundError:
-            if importlib.util.find_spec(source.module.split(".")[0]):
+        except ModuleNotFoundError as error:
+            if error.name != source.module.split(".")[0]:
                 raise
             absent.append(source.name)
             continue
