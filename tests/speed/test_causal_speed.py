@@ -75,9 +75,11 @@ def test_a_chunk_against_the_whole_history(chunks: int, benchmark: Any, net: Bac
 
 
 def chunk_seconds(net: Backbone, cond: torch.Tensor, chunks: Chunks) -> tuple[list[float], list[int]]:
-    """Core-seconds of every chunk of a long rollout, and the bytes of the cache behind it."""
+    """Core-seconds of every chunk of a long rollout, and the bytes of the cache behind it. The last chunk is remembered like
+    all others, or it would cost a fifth less."""
     marks, sizes = [time.process_time()], []
-    for state in walk(Mover(net), latent(CHUNKS * SIZE), Context(cond, None), even(STEPS, SHIFT), chunks=chunks):
+    noise, context = latent(CHUNKS * SIZE), Context(cond, None)
+    for state in walk(Mover(net), noise, context, even(STEPS, SHIFT), chunks=chunks, keep=True):
         if not state.sigma:
             marks.append(time.process_time())
             sizes.append(state.context.cache.bytes)
