@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,16 @@ def expected() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory, expected: dict[str, Any]) -> Path:
-    folder = Path(os.environ.get("SALT_VBENCH_FIXTURE_CACHE") or tmp_path_factory.mktemp("weights"))
+def cache(tmp_path_factory: pytest.TempPathFactory, expected: dict[str, Any]) -> Iterator[Path]:
+    kept = os.environ.get("SALT_VBENCH_FIXTURE_CACHE")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("weights")
     missing = [name for name in expected["weights"] if not (folder / expected["weights"][name]["file"]).is_file()]
     if missing:
         script = [sys.executable, FIXTURES / "make_weights.py", "--seed", "11", "--out", folder, "--models", *missing]
         subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
-    return folder
+    yield folder
+    if not kept:
+        shutil.rmtree(folder)
 
 
 def judged(
