@@ -154,7 +154,8 @@ class Source:
     @property
     def world(self) -> str:
         """What every caption begins with: numbers of the embedded world are never to be taken for VBench's."""
-        return "Embedded world Shapes, not VBench. " if "shapes" in self.manifest["outputs"] else ""
+        asked = any(str(prompt["id"]).startswith("shapes:") for prompt in self.study["prompts"])
+        return "Embedded world Shapes, not VBench. " if asked or "shapes" in self.manifest["outputs"] else ""
 
     def metric(self, judge: str, part: str) -> Metric:
         return Metric(judge, part, self.outputs[judge, part])

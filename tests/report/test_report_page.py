@@ -205,3 +205,13 @@ def test_what_others_say_is_confirmed_contradicted_or_left_open(tmp_path: Path) 
     assert "✗ Semigroup defect of SC λ=1 against SC λ=0.1 at 4 steps is to be higher" in (folder / "report.md").read_text()
     flipped = write_study(tmp_path / "f", claim=False, expectations=[replace(x, sign=-x.sign) for x in EXPECTED])
     assert [a.word for a in tables.agreements(Source.read(flipped))] == ["contradicts", "agrees", "not decided"]
+
+
+def test_the_embedded_world_is_named_whatever_judges_it(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["outputs"]["shapes"]
+    source = replace(Source.read(folder), manifest=manifest)
+    assert source.world == ""
+    manifest["study"]["prompts"][0]["id"] = "shapes:1-red-square-up-fog"
+    assert source.world == "Embedded world Shapes, not VBench. "
