@@ -10,12 +10,13 @@ from salt_train.methods.shapes import SHIFT
 from salt_train.methods.teacher import teacher
 from salt_train.objectives.self_consistency import DETACH
 
-# What carries the gradient first, at λ 1 with everything else fixed, at 3 for the released mode and the one that works; then,
-# in the released mode, each weighting at a λ that gives its term about the same size, and another rule for triplets.
-swept = {(d, "displacement", "released", 1.0) for d in DETACH}
-swept |= {(d, "displacement", "released", 3.0) for d in ("composed", "intermediate")}
-weighted = {("composed", "released", "released", 5.0), ("composed", "velocity", "released", 0.3)}
-ruled = {("composed", "displacement", "uniform", 1.0)}
+# λ per detach mode with everything else fixed; then, for the released mode and the one that works, each weighting at a λ that
+# gives its term about the same size, and each other rule for triplets.
+BOTH = ("composed", "intermediate")
+SIZED = (("released", 5.0), ("constant", 1.0), ("velocity", 0.3))
+swept = {(d, "displacement", "released", w) for d in DETACH for w in (1.0, 3.0)}
+weighted = {(d, k, "released", w) for d in BOTH for k, w in SIZED}
+ruled = {(d, "displacement", rule, 1.0) for d in BOTH for rule in ("nearest", "uniform")}
 
 STEPS = 40  # enough to tell forms apart: the defect falls from the first updates on
 forms = {
