@@ -82,6 +82,13 @@ def teacher(session: nox.Session) -> None:
     run(session, "salt-train", "run", "teacher", "--again", "--processes", "2")
 
 
+@nox.session
+def semantic(session: nox.Session) -> None:
+    """Fits the embedded world's text-video model again, from nothing: its weights, and what it can see."""
+    install(session)
+    run(session, "python", "-m", "salt_bench.judges.networks.shapes_clip_training")
+
+
 def ablation(path: Path) -> None:
     """One session per file in ablations/: the file that exists is the session that exists."""
 

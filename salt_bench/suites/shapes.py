@@ -13,12 +13,15 @@ from salt_bench.judges.chunk_jumps import ChunkJumps
 from salt_bench.judges.drift import Drift
 from salt_bench.judges.dynamic_degree import DynamicDegree
 from salt_bench.judges.motion_smoothness import MotionSmoothness
+from salt_bench.judges.overall_consistency import OverallConsistency
 from salt_bench.judges.prompt_switch import PromptSwitch
 from salt_bench.judges.repetition import Repetition
 from salt_bench.judges.shapes import ShapesJudge
 from salt_bench.judges.sharpness import Sharpness
+from salt_bench.judges.style import Style
 from salt_bench.judges.subject_consistency import SubjectConsistency
 from salt_bench.judges.temporal_flickering import TemporalFlickering
+from salt_bench.judges.temporal_style import TemporalStyle
 from salt_bench.probes.cross_step import CrossStep
 from salt_bench.probes.semigroup_defect import SemigroupDefect
 from salt_bench.samplers.truth import Truth
@@ -38,6 +41,9 @@ JUDGES = (
     BackgroundConsistency(),
     Sharpness(),
 )
+SEMANTIC_JUDGES = (Style(), TemporalStyle(), OverallConsistency())
+"""What a learned model says of the caption. With JUDGES they give every dimension of `composites.shapes_total`:
+`replace(study, judges=(*JUDGES, *SEMANTIC_JUDGES))`."""
 LONG_JUDGES = (Drift(), ChunkJumps(), Repetition(), TemporalFlickering(), SubjectConsistency(), BackgroundConsistency())
 SWITCH_JUDGES = (PromptSwitch(),)
 SETJUDGES = (Frechet(), Diversity())

@@ -333,8 +333,7 @@ def _singles() -> list[Prompt]:
     found = []
     for shape, colour, size, motion, scene in itertools.product(SHAPES, COLOURS, SIZES, MOTIONS, SCENES):
         factors = {"count": "1", "shape": shape, "colour": colour, "size": size, "motion": motion, "scene": scene}
-        text = f"a {size} {colour} {shape} {MOTION_WORDS[motion]} {SCENE_WORDS[scene]}"
-        found.append(_prompt(("1", size, colour, shape, motion, scene), text, factors))
+        found.append(_prompt(("1", size, colour, shape, motion, scene), factors))
     return found
 
 
@@ -347,14 +346,22 @@ def _pairs() -> list[Prompt]:
             continue
         names = {"shape": shape, "colour": colour, "shape2": shape2, "colour2": colour2, "relation": relation}
         factors = {"count": "2", "size": "small", "motion": motion, "scene": scene} | names
-        objects = f"a small {colour} {shape} {relation} a small {colour2} {shape2}"
-        text = f"{objects}, both {MOTION_WORDS[motion]} {SCENE_WORDS[scene]}"
-        found.append(_prompt(("2", colour, shape, relation, colour2, shape2, motion, scene), text, factors))
+        found.append(_prompt(("2", colour, shape, relation, colour2, shape2, motion, scene), factors))
     return found
 
 
-def _prompt(words: tuple[str, ...], text: str, factors: Mapping[str, str]) -> Prompt:
+def sentence(factors: Mapping[str, str]) -> str:
+    """The caption that says the `factors` of one plain prompt."""
+    f = factors
+    first = f"a {f['size']} {f['colour']} {f['shape']}"
+    rest = f"{MOTION_WORDS[f['motion']]} {SCENE_WORDS[f['scene']]}"
+    if f["count"] == "1":
+        return f"{first} {rest}"
+    return f"{first} {f['relation']} a {f['size']} {f['colour2']} {f['shape2']}, both {rest}"
+
+
+def _prompt(words: tuple[str, ...], factors: Mapping[str, str]) -> Prompt:
     objects = {(factors["colour"], factors["shape"]), (factors.get("colour2"), factors.get("shape2"))}
     unseen = any((*o, factors["scene"]) in _UNSEEN for o in objects)
     name = "-".join(words).replace(" of", "")
-    return Prompt("shapes:" + name, text, "shapes", factors, frozenset({"unseen"}) if unseen else frozenset())
+    return Prompt("shapes:" + name, sentence(factors), "shapes", factors, frozenset({"unseen"}) if unseen else frozenset())

@@ -1,0 +1,149 @@
+"""A text-video model of the embedded world: open_clip's own CLIP at a tiny size, fitted to the world's training captions.
+
+A video is one picture: four frames in a row; under them three close-ups of what differs from the scene, and its trail, where
+red is early and blue is late. The weights ship beside this file (float16); `nox -s semantic` fits them again, see
+`shapes_clip_training`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from open_clip.model import CLIP
+
+WEIGHTS = Path(__file__).with_suffix(".safetensors")
+WEIGHTS_SHA256 = ""
+FRAMES, SIDE, PATCH, WIDTH, CONTEXT = 4, 24, 12, 64, 20
+WORDS = (
+    ",", "a", "above", "and", "at", "below", "big", "blue", "both", "cross", "down", "dusk", "fog", "green", "in", "left",
+    "moving", "night", "of", "over", "red", "right", "small", "snow", "square", "standing", "still", "the", "triangle", "up",
+    "yellow",
+)  # fmt: skip
+"""The world's own words, in the order of their tokens: a word more would need other weights. One token per word and not
+open_clip's byte pairs, whose 49 408 embeddings alone would weigh ten times as much as all the rest."""
+_START, _END = len(WORDS) + 1, len(WORDS) + 2
+"""Token 0 is padding; open_clip reads a text off where its token is largest, at the end."""
+_CLOSE = (0, 1, 3)
+"""The frames of which there are close-ups."""
+_SCENE, _SUBJECT = 24.0, 96.0
+"""Grey levels: what differs from the scene by less is scene, by more is subject, and in between is the edge of one."""
+
+
+def fresh() -> CLIP:
+    """The model with random weights."""
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+
+    size = (2 * SIDE, FRAMES * SIDE)
+    vision = CLIPVisionCfg(layers=2, width=WIDTH, head_width=32, patch_size=PATCH, image_size=size, pool_type="avg")
+    text = CLIPTextCfg(context_length=CONTEXT, vocab_size=_END + 1, width=WIDTH, heads=2, layers=1)
+    return CLIP(WIDTH, vision, text)
+
+
+@lru_cache(maxsize=1)
+def model() -> CLIP:
+    """The frozen model, float32, ready to judge."""
+    from safetensors.torch import load
+
+    data = WEIGHTS.read_bytes()
+    if (digest := hashlib.sha256(data).hexdigest()) != WEIGHTS_SHA256:
+        raise ValueError(f"{WEIGHTS} has sha256 {digest}, not {WEIGHTS_SHA256}: restore the file, or install the package again")
+    net = fresh()
+    net.load_state_dict({name: value.float() for name, value in load(data).items()})
+    return net.eval().requires_grad_(False)
+
+
+def videos(frames: np.ndarray) -> np.ndarray:
+    """Unit vectors, float32 (B, 64), of videos of four frames, uint8 RGB (B, 4, H, W, 3)."""
+    with torch.inference_mode():
+        return model().encode_image(pictures(collages(frames)), normalize=True).numpy()
+
+
+@lru_cache(maxsize=4096)
+def text(words: str) -> np.ndarray:
+    """The unit vector, float32 (64,), of a caption or of a phrase of one."""
+    with torch.inference_mode():
+        return model().encode_text(tokens([words]), normalize=True)[0].numpy()
+
+
+def tokens(texts: Sequence[str]) -> Tensor:
+    """Word by word, int64 (B, 20)."""
+    numbers = {word: number for number, word in enumerate(WORDS, 1)}
+    found = np.zeros((len(texts), CONTEXT), np.int64)
+    for row, one in zip(found, texts, strict=True):
+        words = one.replace(",", " ,").split()
+        if len(words) > CONTEXT - 2 or not set(words) <= set(WORDS):
+            raise ValueError(f"the model reads up to {CONTEXT - 2} words of the embedded world, got {one!r}")
+        row[: len(words) + 2] = [_START, *(numbers[word] for word in words), _END]
+    return torch.from_numpy(found)
+
+
+def pictures(found: np.ndarray) -> Tensor:
+    """Collages (B, 48, 96, 3) in [0, 255] as the network sees them: float32 (B, 3, 48, 96), of about unit variance."""
+    return (torch.from_numpy(np.ascontiguousarray(found.transpose(0, 3, 1, 2))).float() - 127.5) / 64.0
+
+
+def collages(frames: np.ndarray) -> np.ndarray:
+    """The pictures of videos of four frames, uint8 (B, 4, H, W, 3) to uint8 (B, 48, 96, 3)."""
+    if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[1] != FRAMES or frames.shape[-1] != 3:
+        raise ValueError(f"the model sees uint8 RGB videos (B, {FRAMES}, H, W, 3), got {frames.dtype} {frames.shape}")
+    film = _sized(frames).astype(np.float32)
+    cover = _cover(film)
+    near = cover[..., None] * (film - 127.5)
+    close = [zoomed(near[:, k], *_box(cover[:, k])) for k in _CLOSE]
+    times = np.stack([cover[:, 0], cover[:, 1:-1].mean(1), cover[:, -1]], -1)
+    trail = zoomed(100.0 * times, *_box(cover.max(1)))
+    below = np.concatenate([*close, trail], 2) + 127.5
+    above = film.transpose(0, 2, 1, 3, 4).reshape(len(film), SIDE, FRAMES * SIDE, 3)
+    return np.concatenate([above, below], 1).round().astype(np.uint8)
+
+
+def _sized(frames: np.ndarray) -> np.ndarray:
+    """Videos (B, 4, H, W, 3) at the world's own size."""
+    if frames.shape[2:4] == (SIDE, SIDE):
+        return frames
+    flat = frames.reshape(-1, *frames.shape[2:])
+    small = [cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for frame in flat]
+    return np.stack(small).reshape(*frames.shape[:2], SIDE, SIDE, 3)
+
+
+def _cover(film: np.ndarray) -> np.ndarray:
+    """How much of each pixel is subject, (B, 4, 24, 24) in [0, 1]: how far it is from its row's scene, which is the mean of the
+    row's two ends, where this world never puts an object."""
+    scene = (film[..., :1, :] + film[..., -1:, :]) / 2
+    return ((np.abs(film - scene).max(-1) - _SCENE) / (_SUBJECT - _SCENE)).clip(0, 1)
+
+
+def _box(cover: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x and y of the centre of the square around the subject of each cover (B, 24, 24), a pixel wider on every side, and half
+    of its width, in pixels; the whole frame where there is none."""
+    there = np.asarray(cover > 1 / 3)
+    (top, bottom), (left, right) = _span(np.any(there, 2)), _span(np.any(there, 1))
+    half = np.minimum(np.maximum(bottom - top, right - left) / 2 + 1.0, SIDE / 2)
+    return (left + right) / 2, (top + bottom) / 2, half
+
+
+def _span(there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the Trues of each row of bool (B, 24) begin and end; from 0 to 24 where there are none."""
+    some = there.any(1)
+    return np.where(some, there.argmax(1), 0), np.where(some, SIDE - there[:, ::-1].argmax(1), SIDE)
+
+
+def zoomed(pictures: np.ndarray, x: np.ndarray, y: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """The squares around `x`, `y` (B,), 2 · `half` wide, of pictures float32 (B, 24, 24, 3), as large as these; bilinear, 0
+    outside."""
+    zoom, still, middle = half / (SIDE / 2), np.zeros_like(half), SIDE / 2
+    rows = np.stack([zoom, still, x / middle - 1, still, zoom, y / middle - 1], 1).reshape(-1, 2, 3)
+    places = F.affine_grid(torch.from_numpy(rows.astype(np.float32)), [len(pictures), 3, SIDE, SIDE], align_corners=False)
+    source = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), dtype=np.float32))
+    return F.grid_sample(source, places, align_corners=False).permute(0, 2, 3, 1).numpy()

@@ -1,0 +1,31 @@
+"""Overall consistency: does the clip show its caption? VBench's formula on the world's own model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from salt_bench.judges.base import Features, Judge
+from salt_bench.judges.shared.semantic import asked, examples, protocol, read, seen
+from salt_bench.types import Clip, Output
+
+
+@dataclass(frozen=True)
+class OverallConsistency(Judge):
+    """The cosine of the clip with its whole caption, unclamped."""
+
+    name: ClassVar[str] = "overall_consistency"
+    outputs: ClassVar[Mapping[str, Output]] = {"score": Output("1", +1, 0.05, title="Overall consistency")}
+    detects: ClassVar[tuple[str, ...]] = ("freeze", "reverse", "color_flip")
+    ignores: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, clip: Clip, features: Features) -> dict[str, float | None]:
+        return {"score": float(seen(features).video @ read(asked(clip.prompt).text))}
+
+    def protocol(self) -> dict[str, Any]:
+        return {"judge": self.name, **protocol()}
+
+    @classmethod
+    def examples(cls) -> list[Clip]:
+        return examples()
