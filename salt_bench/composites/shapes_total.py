@@ -1,9 +1,9 @@
 """Shapes Quality, Shapes Semantic and Shapes Total: the embedded world's dimensions in one number, in VBench's form.
 
 Every dimension becomes points, 0 at its floor and 100 at the world's truth, and is not clipped: more motion than the truth's is
-worth more than 100, as in VBench more motion is always better. Quality and Semantic are
-weighted means, Total = (4 · Quality + Semantic) / 5. The dimensions, networks and anchors are this world's own: the numbers
-stand beside no VBench number.
+worth more than 100, as in VBench more motion is always better. Quality and Semantic are weighted means, and Total =
+(4 · Quality + Semantic) / 5. The dimensions, networks and anchors are this world's own: the numbers stand beside no VBench
+number.
 
 A table goes in and a table comes out: one score per prompt, whose mean over the prompts is the composite of the dimensions'
 means. So intervals, paired effects and verdicts are those of every other judge. What a dimension says of some prompts only (a
@@ -23,6 +23,7 @@ from salt_bench.stats.table import Quantity, Table
 from salt_bench.types import Output, Score
 
 NAME = "shapes_total"
+# the margins are choices, not measurements: a hundredth of the way from the floor to the truth, two where learned judges count
 OUTPUTS: Mapping[str, Output] = {
     "quality": Output("Shapes points", +1, 1.0, title="Shapes Quality"),
     "semantic": Output("Shapes points", +1, 2.0, title="Shapes Semantic"),

@@ -88,7 +88,7 @@ def test_a_close_up_is_the_subject_at_full_size_and_a_trail_goes_from_red_to_blu
     close, trail = below[:, :24], below[:, 72:]
     np.testing.assert_allclose(close[12, 12], (250, 80, 80), atol=30)
     assert close[12, 12, 0] > 200 > 128 == close[0, 0, 0] == close[-1, -1, 0]
-    assert (close[..., 0] > 150).mean() == pytest.approx((6 / 8) ** 2, abs=0.08)
+    assert (close[..., 0] > 189).mean() == pytest.approx((6 / 8) ** 2, abs=0.08)
     np.testing.assert_array_equal(close, below[:, 24:48])
     early, late = trail[12, 3], trail[12, 20]
     assert early[0] - 128 > 50 > early[2] - 128 == 0

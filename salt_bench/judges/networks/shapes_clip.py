@@ -23,7 +23,10 @@ thing wrong (share of pairs on the same clip / AUC over all clips), and by how m
 | style | count | 1.00 / 1.00 | 1.00 / 1.00 | 0.214 |
 
 It does not see which object has which colour or shape (pairing, binding), so of a relation it knows the axis alone: that is for
-the exact judge. What did not work, on the validation prompts (share of pairs; chance is .50 throughout):
+the exact judge. On the first 64 test prompts overall consistency is .944 of the truth, .936 of the truth through the codec, and
+.869 of the shipped teacher's 4 steps, where it goes with the exact judge's accuracy clip by clip (correlation .65).
+
+What did not work, on the validation prompts (share of pairs; chance is .50 throughout):
 
 | picture | pooled | steps × batch | shape | motion | relation |
 |---|---|---|---:|---:|---:|
@@ -156,8 +159,8 @@ def _cover(film: np.ndarray) -> np.ndarray:
 def _box(cover: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x and y of the centre of the square around the subject of each cover (B, 24, 24), a pixel wider on every side, and half
     of its width, in pixels; the whole frame where there is none."""
-    there: np.ndarray = cover > 1 / 3
-    (top, bottom), (left, right) = _span(there.any(2)), _span(there.any(1))
+    there = cover > 1 / 3
+    (top, bottom), (left, right) = _span(np.any(there, 2)), _span(np.any(there, 1))
     half = np.minimum(np.maximum(bottom - top, right - left) / 2 + 1.0, SIDE / 2)
     return (left + right) / 2, (top + bottom) / 2, half
 
