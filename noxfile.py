@@ -87,6 +87,7 @@ def semantic(session: nox.Session) -> None:
     """Fits the embedded world's text-video model again, from nothing: its weights, and what it can see."""
     install(session)
     run(session, "python", "-m", "salt_bench.judges.networks.shapes_clip_training")
+    run(session, "python", "-m", "salt_bench.judges.networks.shapes_clip_sight")
 
 
 def ablation(path: Path) -> None:

@@ -1,8 +1,9 @@
 """Shapes Quality, Shapes Semantic and Shapes Total: the embedded world's dimensions in one number, in VBench's form.
 
-Every dimension becomes points, 0 at its floor and 100 at the world's truth, and is not clipped. Quality and Semantic are
-weighted means, Total = (4 · Quality + Semantic) / 5. The dimensions, networks and anchors are this world's own: the numbers
-stand beside no VBench number.
+Every dimension becomes points, 0 at its floor and 100 at the world's truth, and is not clipped: more motion than the truth's is
+worth more than 100, as in VBench more motion is always better. Quality and Semantic are weighted means, and Total =
+(4 · Quality + Semantic) / 5. The dimensions, networks and anchors are this world's own: the numbers stand beside no VBench
+number.
 
 A table goes in and a table comes out: one score per prompt, whose mean over the prompts is the composite of the dimensions'
 means. So intervals, paired effects and verdicts are those of every other judge. What a dimension says of some prompts only (a
@@ -22,6 +23,7 @@ from salt_bench.stats.table import Quantity, Table
 from salt_bench.types import Output, Score
 
 NAME = "shapes_total"
+# the margins are choices, not measurements: a hundredth of the way from the floor to the truth, two where learned judges count
 OUTPUTS: Mapping[str, Output] = {
     "quality": Output("Shapes points", +1, 1.0, title="Shapes Quality"),
     "semantic": Output("Shapes points", +1, 2.0, title="Shapes Semantic"),
@@ -34,13 +36,15 @@ SHARE: Mapping[str, float] = {QUALITY: 0.8, SEMANTIC: 0.2}
 
 @dataclass(frozen=True)
 class Dimension:
-    """`part` of `judge`, which is worth 0 points at `floor` and 100 at `truth`, and counts `weight` times in its `half`."""
+    """`part` of `judge`: 0 points at `floor`, the mean of `worst`, and 100 at `truth`, the world's own; it counts `weight`
+    times in its `half`."""
 
     half: str
     judge: str
     part: str
     floor: float
     truth: float
+    worst: str
     weight: float = 1.0
 
     def points(self, value: float) -> float:
@@ -50,10 +54,26 @@ class Dimension:
         return f"{self.judge} {self.part}"
 
 
-# The truth and the floor are means over the 128 validation prompts at seed 0. The floor of quality is white noise, each value
-# of each pixel uniform; that of the semantic half is the truth of another prompt (the next one's video under each caption).
-# For a dynamic degree, which is highest of noise, it is a frozen clip.
-DIMENSIONS: tuple[Dimension, ...] = ()
+OTHER = "the next prompt's video"
+# All anchors are means over the 512 test prompts at seed 0. The floor of quality is the corruption that hurts a dimension most
+# (reports/judges); that of the other half is the video of the next prompt, in the world's order, under each caption.
+DIMENSIONS: tuple[Dimension, ...] = (
+    Dimension(QUALITY, "subject_consistency", "score", 0.915302, 0.991786, "vanish"),
+    Dimension(QUALITY, "background_consistency", "score", 0.940165, 0.999993, "double"),
+    Dimension(QUALITY, "temporal_flickering", "score", 0.949234, 0.990765, "noise"),
+    Dimension(QUALITY, "motion_smoothness", "score", 0.966508, 0.997736, "flicker"),
+    Dimension(QUALITY, "sharpness", "score", 0.287322, 0.63538, "blur"),  # in the place of imaging quality
+    Dimension(QUALITY, "dynamic_degree", "dynamic", 0.0, 0.666016, "freeze", 0.5),
+    Dimension(SEMANTIC, "shapes", "shape", 0.1426, 1.0, OTHER),  # object class
+    Dimension(SEMANTIC, "shapes", "count", 0.5469, 1.0, OTHER),  # multiple objects
+    Dimension(SEMANTIC, "shapes", "motion", 0.1562, 1.0, OTHER),  # human action
+    Dimension(SEMANTIC, "shapes", "colour", 0.0859, 1.0, OTHER),
+    Dimension(SEMANTIC, "shapes", "relation", 0.15, 1.0, OTHER),  # spatial relationship
+    Dimension(SEMANTIC, "shapes", "scene", 0.2461, 1.0, OTHER),
+    Dimension(SEMANTIC, "style", "score", 0.1414, 0.738, OTHER),
+    Dimension(SEMANTIC, "temporal_style", "score", -0.1412, 0.0951, OTHER),
+    Dimension(SEMANTIC, "overall_consistency", "score", -0.0128, 0.9422, OTHER),
+)
 
 Means = Mapping[tuple[str, str], float]
 """(judge, part) → the mean of its values."""

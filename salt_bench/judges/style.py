@@ -18,9 +18,15 @@ class Style(Judge):
     unclamped, as VBench's appearance style over all frames."""
 
     name: ClassVar[str] = "style"
+    # the margin is a fifth of what a wrong scene costs (.27); a wrong colour costs .38
     outputs: ClassVar[Mapping[str, Output]] = {"score": Output("1", +1, 0.05, title="Style")}
-    detects: ClassVar[tuple[str, ...]] = ("color_flip",)
-    ignores: ClassVar[tuple[str, ...]] = ()
+    detects: ClassVar[tuple[str, ...]] = (
+        "color_flip", "background_drift", "hard_cut", "double", "break_apart", "vanish", "fade",
+    )  # fmt: skip
+    ignores: ClassVar[tuple[str, ...]] = (
+        "flicker", "jitter", "noise", "freeze", "stutter", "shuffle_frames", "reverse", "mirror", "blur", "brighten", "darken",
+        "defocus", "seams", "frozen_tail", "lag", "loop",
+    )  # fmt: skip
 
     def __call__(self, clip: Clip, features: Features) -> dict[str, float | None]:
         words = captions.style(asked(clip.prompt).factors)

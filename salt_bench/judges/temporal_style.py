@@ -18,9 +18,15 @@ class TemporalStyle(Judge):
     only these words are about time."""
 
     name: ClassVar[str] = "temporal_style"
+    # the margin is a fifth of what a wrong motion costs (.29)
     outputs: ClassVar[Mapping[str, Output]] = {"score": Output("1", +1, 0.05, title="Temporal style")}
-    detects: ClassVar[tuple[str, ...]] = ("freeze", "reverse")
-    ignores: ClassVar[tuple[str, ...]] = ()
+    detects: ClassVar[tuple[str, ...]] = (
+        "freeze", "shuffle_frames", "reverse", "mirror", "hard_cut", "double", "break_apart", "vanish", "fade", "loop",
+    )  # fmt: skip
+    ignores: ClassVar[tuple[str, ...]] = (
+        "flicker", "jitter", "noise", "stutter", "blur", "brighten", "darken", "color_flip", "background_drift", "defocus",
+        "seams",
+    )  # fmt: skip
 
     def __call__(self, clip: Clip, features: Features) -> dict[str, float | None]:
         words = captions.motion(asked(clip.prompt).factors)

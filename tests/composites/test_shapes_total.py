@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from salt_bench import judge_table
 from salt_bench.composites import shapes_total
 from salt_bench.composites.shapes_total import DIMENSIONS, OUTPUTS, QUALITY, SEMANTIC, composite, missing, scores, summaries
+from salt_bench.judges.base import Features
 from salt_bench.suites import shapes
-from salt_bench.types import Score
+from salt_bench.types import ArrayClip, Score
+from salt_bench.worlds.shapes import ShapesWorld
+
+ROOT = Path(__file__).parents[2]
 
 TRUTH = {(d.judge, d.part): d.truth for d in DIMENSIONS}
 FLOOR = {(d.judge, d.part): d.floor for d in DIMENSIONS}
@@ -58,6 +64,27 @@ def test_every_dimension_is_measured_by_the_judges_of_the_suite() -> None:
     assert set(TRUTH) <= set(offered)
     assert all(offered[key].better == 1 and TRUTH[key] > FLOOR[key] for key in TRUTH)
     assert len(set(TRUTH)) == len(DIMENSIONS)
+
+
+def test_the_anchors_of_quality_are_those_of_the_published_table_of_judges() -> None:
+    means = {(row.source, row.judge, row.part): row.mean for row in judge_table.read(ROOT / "reports" / "judges")}
+    for d in DIMENSIONS:
+        if d.half == QUALITY:
+            assert (means[d.worst, d.judge, d.part], means["truth", d.judge, d.part]) == (d.floor, d.truth)
+            assert d.floor == min(mean for (_, judge, part), mean in means.items() if (judge, part) == (d.judge, d.part))
+
+
+def test_the_anchors_of_the_caption_are_the_truth_and_another_prompts_truth() -> None:
+    """On 96 of the 512 prompts, within four standard errors."""
+    world = ShapesWorld()
+    prompts = world.prompts("test")
+    videos = world.render(prompts[:97], 0)
+    for d in (d for d in DIMENSIONS if d.half == SEMANTIC):
+        judge = next(j for j in (*shapes.JUDGES, *shapes.SEMANTIC_JUDGES) if j.name == d.judge)
+        for first, anchor in ((0, d.truth), (1, d.floor)):
+            clips = [ArrayClip(p, 0, v, world.fps) for p, v in zip(prompts[:96], videos[first:], strict=False)]
+            said = np.array([v for clip in clips if (v := judge(clip, Features(clip)).get(d.part)) is not None])
+            assert abs(said.mean() - anchor) < 4 * max(said.std() / len(said) ** 0.5, 1e-3), (d, first, said.mean())
 
 
 def test_no_label_says_vbench() -> None:

@@ -14,7 +14,7 @@ from salt_bench.judges.base import Features, Judge
 from salt_bench.judges.shared.appearance import appearance
 from salt_bench.judges.shared.motion import motion
 from salt_bench.setjudges.summary import summary
-from salt_bench.suites.shapes import JUDGES
+from salt_bench.suites.shapes import JUDGES, SEMANTIC_JUDGES
 from salt_bench.types import ArrayClip, Clip
 from salt_bench.worlds.shapes import ShapesWorld
 from salt_train.flow import even
@@ -23,7 +23,7 @@ from salt_train.methods.teacher import teacher
 from salt_train.recipe import Recipe
 from salt_train.sampler import FlowSampler
 
-GOALS = {"renderer": 1000.0, "judge shapes": 200.0}
+GOALS = {"renderer": 1000.0, "judge shapes": 200.0, "judges of captions, together": 100.0}
 
 
 def measure(benchmark: Any, name: str, work: Callable[[], object], items: int, calls: int = 5) -> None:
@@ -56,6 +56,16 @@ def test_sampler(benchmark: Any, root: Path, guidance: float) -> None:
 @pytest.mark.parametrize("judge", JUDGES, ids=lambda judge: judge.name)
 def test_judge(benchmark: Any, judge: Judge, clips: list[Clip]) -> None:
     measure(benchmark, f"judge {judge.name}", lambda: [judge(c, Features(c)) for c in clips], len(clips), calls=3)
+
+
+def test_judges_of_captions(benchmark: Any, clips: list[Clip]) -> None:
+    def work() -> None:
+        for clip in clips:
+            features = Features(clip)
+            for judge in SEMANTIC_JUDGES:
+                judge(clip, features)
+
+    measure(benchmark, "judges of captions, together", work, len(clips), calls=3)
 
 
 def test_all_judges_of_a_clip_share_its_features(benchmark: Any, clips: list[Clip]) -> None:

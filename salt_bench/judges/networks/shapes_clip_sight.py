@@ -87,7 +87,8 @@ def auc(above: np.ndarray, below: np.ndarray) -> float:
 
 
 def recall(prompts: Sequence[Prompt], found: Sequence[Seen]) -> float:
-    """R@1: the share of videos whose own caption is the nearest of all captions of `prompts`."""
+    """R@1: the share of videos whose own caption is the nearest of all captions of `prompts`. Two of them can be true of the
+    same video ("a above b" and "b below a"), which R@1 counts against the model."""
     videos, texts = np.stack([one.video for one in found]), np.stack([read(prompt.text) for prompt in prompts])
     return float(((videos @ texts.T).argmax(1) == np.arange(len(prompts))).mean())
 
@@ -110,3 +111,7 @@ def table(prompts: Mapping[str, Sequence[Prompt]]) -> Iterable[str]:
         same = [s for column in columns for s in column if (s.judge, s.attribute) == (row.judge, row.attribute)]
         cells = " | ".join(f"{s.share:.2f} / {s.auc:.2f}" for s in same)
         yield f"| {row.judge} | {row.attribute} | {cells} | {row.cost:.3f} |"
+
+
+if __name__ == "__main__":
+    print("\n".join(table(groups())))

@@ -35,7 +35,7 @@ SEEDS = (1_000_000, 1_000_001)
 class Fitting:
     """A batch is `families` of `members` captions: one, and others that differ from it in one thing. `rate` is AdamW's."""
 
-    steps: int = 300
+    steps: int = 900
     families: int = 16
     members: int = 8
     rate: float = 3e-3
