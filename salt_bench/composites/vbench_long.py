@@ -17,8 +17,6 @@ from salt_bench.composites import summary, vbench_total
 from salt_bench.composites.rows import Aggregate, of_records
 
 SCHEME = replace(vbench_total.SCHEME, name="vbench_long", clips=True)
-LEADERBOARD_SECONDS = 5.0
-"""From this length on, the leaderboard scores a video by its clips."""
 SECONDS, LONG_SECONDS = 2.0, 10.0
 LONG_CLIPS = ("human_action", "temporal_style", "overall_consistency")
 """Their prompts are cut into clips of 10 s, for every dimension that shares them."""

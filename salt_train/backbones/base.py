@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -61,17 +61,6 @@ class Backbone(ABC, nn.Module):
     @abstractmethod
     def remember(self, x: Tensor, cond: Tensor, cache: Any, sigma: float = 0.0) -> Any:
         """A new cache that holds the finished chunk `x` (at noise level `sigma`) too, as far as its policy keeps it."""
-
-
-class BackboneSpec(Protocol):
-    """A network as data: what a recipe names."""
-
-    def build(self, latent: tuple[int, int, int, int], words: int, std: Tensor) -> Backbone:
-        """The network for latents (C, F, H, W) with per-channel standard deviation `std` (C,) and `words` condition features;
-        weights come from torch's own random state, which the caller seeds."""
-
-    def takes(self, other: Any) -> bool:
-        """Whether a network of the spec `other` has weights that fit this one."""
 
 
 def frozen(net: Backbone) -> Backbone:

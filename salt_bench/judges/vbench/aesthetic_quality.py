@@ -29,9 +29,7 @@ class Beauty(Pass):
 
     def _look(self, frames: np.ndarray) -> np.ndarray:
         net = clip.images(weights.locate(self.setup.weights, "clip_l14"), self.setup.device, self.setup.precision)
-        self._head = self._head or torch.load(
-            weights.locate(self.setup.weights, "laion"), weights_only=True, map_location="cpu"
-        )
+        self._head = self._head or self._read_head()
         unit = F.normalize(net.frames(frames).float().cpu(), dim=-1)
         return F.linear(unit, self._head["weight"], self._head["bias"])[:, 0].numpy()
 

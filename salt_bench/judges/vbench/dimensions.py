@@ -37,6 +37,11 @@ def available() -> list[str]:
     return [name for name in OFFICIAL if _file(name).is_file()]
 
 
+def every() -> list[str]:
+    """All that can be asked for by name."""
+    return [*available(), *BESIDE]
+
+
 def usual() -> list[str]:
     """Those that run when none is named: the licence of the others' weights forbids commercial use."""
     return [name for name in available() if find(name).commercial]
@@ -44,7 +49,7 @@ def usual() -> list[str]:
 
 def check(names: Iterable[str]) -> None:
     """Raises WrongUse for a name that is none, with the near one."""
-    there = [*available(), *BESIDE]
+    there = every()
     for name in names:
         if name not in there:
             near = difflib.get_close_matches(name, there, n=1, cutoff=0.4)

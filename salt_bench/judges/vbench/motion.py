@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from salt_bench.judges.vbench import pixels, weights
+from salt_bench.judges.vbench import weights
 from salt_bench.judges.vbench.base import Found, Refused, Running, Setup, Video
 from salt_bench.judges.vbench.networks import raft
+from salt_bench.judges.vbench.resizing import floats
 
 Decided = Callable[[Sequence[float]], bool]
 """Whether what is known of the consecutive pairs already settles the video: then the rest cannot change a thing."""
@@ -31,7 +32,7 @@ class Speeds(Running):
 
     def take(self, frames: np.ndarray) -> bool:
         for start in range(0, len(frames), self.batch):
-            now = self.net.encode(pixels.tensor(frames[start : start + self.batch]).to(self.device))
+            now = self.net.encode(floats(frames[start : start + self.batch], self.device))
             self.pairs += raft.consecutive(self.net, self.last, now, self.share)
             self.first, self.last = self.first or now[:1], now[-1:]
             if self.decided(self.pairs):

@@ -40,6 +40,12 @@ def short(size: Size, side: int) -> Size:
     return int(side * height / width), side
 
 
+def corner(size: Size, side: int) -> tuple[int, int]:
+    """Top and left of the `side` x `side` middle; halves go to the even number."""
+    height, width = size
+    return round((height - side) / 2), round((width - side) / 2)
+
+
 def resize(x: Tensor, size: Size, how: Literal["bilinear", "bicubic"]) -> Tensor:
     """(T, C, H, W) at another size; as it is where it has that size already."""
     if (x.shape[-2], x.shape[-1]) == size:
@@ -47,12 +53,17 @@ def resize(x: Tensor, size: Size, how: Literal["bilinear", "bicubic"]) -> Tensor
     return F.interpolate(x, size=size, mode=how, align_corners=False, antialias=False)
 
 
+def shorten(x: Tensor, side: int, how: Literal["bilinear", "bicubic"]) -> Tensor:
+    """(T, C, H, W) with `side` as its shorter side."""
+    return resize(x, short((x.shape[-2], x.shape[-1]), side), how)
+
+
 def centre(x: Tensor, side: int) -> Tensor:
     """The `side` x `side` middle of (…, H, W); what is smaller is first filled up with zeros, more of them right and below."""
     height, width = x.shape[-2:]
     rows, columns = max(side - height, 0), max(side - width, 0)
     x = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
-    top, left = (round((n - side) / 2) for n in x.shape[-2:])  # halves go to the even number
+    top, left = corner((x.shape[-2], x.shape[-1]), side)
     return x[..., top : top + side, left : left + side]
 
 

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from salt_bench.judges.vbench import features, pixels, weights
+from salt_bench.judges.vbench import features, weights
 from salt_bench.judges.vbench.base import Dimension, Found, Judged, Pass, Running, Video
 from salt_bench.judges.vbench.networks import dino
+from salt_bench.judges.vbench.resizing import IMAGENET, floats, normalised, shorten
 
 _SIDE = 224
 
@@ -25,8 +26,8 @@ class DinoFrames(Pass):
 
     def _look(self, frames: np.ndarray) -> np.ndarray:
         net = dino.load(weights.locate(self.setup.weights, "dino"), self.setup.device)
-        small = pixels.resized(pixels.tensor(frames).to(self.setup.device), _SIDE, "bilinear")
-        return net(pixels.normalised(small, pixels.IMAGENET)).cpu().numpy()
+        small = shorten(floats(frames, self.setup.device), _SIDE, "bilinear")
+        return net(normalised(small / 255, IMAGENET)).cpu().numpy()
 
 
 class SubjectConsistency(Dimension):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from salt_bench.judges.vbench.base import Found, Judged, Pass, Running, Setup, Video, middle
 from salt_bench.judges.vbench.networks import viclip
-from salt_bench.judges.vbench.resizing import CLIP, centre, floats, normalised, resize, short
+from salt_bench.judges.vbench.resizing import CLIP, centre, floats, normalised, shorten
 
 
 class ViclipVideo(Pass):
@@ -91,7 +91,7 @@ class _Read(Running):
 def prepared(x: Tensor) -> Tensor:
     """Frames (T, 3, H, W), 0 to 255, as the network sees them. They are resized as bytes: the overshoot of the cubic is cut
     off and every pixel rounded (halves to even) before the scale changes."""
-    x = resize(x, short((x.shape[-2], x.shape[-1]), viclip.SIDE), "bicubic").clamp(0, 255).round()
+    x = shorten(x, viclip.SIDE, "bicubic").clamp(0, 255).round()
     return normalised(centre(x, viclip.SIDE) / 255, CLIP)
 
 

@@ -180,7 +180,7 @@ def test_a_weight_file_tells_its_own_shape_and_second_names_are_no_matter(tmp_pa
     assert torch.equal(network.label_embed.weight, state["label_embed.weight"])
     del state["fc.W"]
     torch.save(state, tmp_path / "b.pth")
-    with pytest.raises(UserError, match=r"b.pth lacks fc.W"):
+    with pytest.raises(UserError, match=r"b.pth lacks 'fc.W'"):
         load(tmp_path / "b.pth")
 
 

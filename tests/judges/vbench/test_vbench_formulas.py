@@ -20,12 +20,14 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import v2 as T
 
-from salt_bench.judges.vbench import background_consistency, dynamic_degree, features, motion, pixels, static_filter
+from salt_bench.errors import UserError
+from salt_bench.judges.vbench import background_consistency, dynamic_degree, features, motion, static_filter
 from salt_bench.judges.vbench import subject_consistency as subject
 from salt_bench.judges.vbench.aesthetic_quality import AestheticQuality, Beauty
 from salt_bench.judges.vbench.appearance_style import AppearanceStyle, ClipPictures, StyleText, style
 from salt_bench.judges.vbench.base import Refused, Setup, Video
 from salt_bench.judges.vbench.networks import clip, dino, raft
+from salt_bench.judges.vbench.resizing import CLIP, corner, short, shorten
 from salt_bench.judges.vbench.temporal_flickering import Differences, TemporalFlickering
 
 SETUP = Setup(Path())
@@ -40,13 +42,13 @@ def video(**facts: Any) -> Video:
 @pytest.mark.parametrize("size", SIZES)
 def test_sizes_are_torchvisions(size: tuple[int, int]) -> None:
     frames = torch.zeros(1, 3, *size)
-    assert pixels.resized(frames, 224, "bilinear").shape == T.Resize(224)(frames).shape
+    assert shorten(frames, 224, "bilinear").shape == T.Resize(224)(frames).shape
 
 
 def test_the_long_side_is_cut_and_the_crop_rounds_to_even() -> None:
-    assert pixels.short_side(480, 832, 224) == (224, 388)  # 388.27
-    assert pixels.short_side(357, 100, 224) == (799, 224)  # 799.68
-    assert [pixels.corner(224 + n, 224, 224)[0] for n in range(8)] == [0, 0, 1, 2, 2, 2, 3, 4]
+    assert short((480, 832), 224) == (224, 388)  # 388.27
+    assert short((357, 100), 224) == (799, 224)  # 799.68
+    assert [corner((224 + n, 224), 224)[0] for n in range(8)] == [0, 0, 1, 2, 2, 2, 3, 4]
 
 
 def prepared(monkeypatch: pytest.MonkeyPatch, kind: Any, frames: np.ndarray) -> torch.Tensor:
@@ -82,7 +84,7 @@ def test_what_clip_sees_by_way_of_tensors(monkeypatch: pytest.MonkeyPatch, frame
     want = T.Compose(
         [T.Resize(224, InterpolationMode.BICUBIC, antialias=False), T.CenterCrop(224), T.Lambda(lambda x: x / 255)]
     )
-    want = T.Normalize(*pixels.CLIP)(want(floats(frames)))
+    want = T.Normalize(*CLIP)(want(floats(frames)))
     seen = prepared(monkeypatch, background_consistency.ClipFrames, frames)
     assert torch.allclose(seen, want, atol=1e-5)
     if frames is HARD:
@@ -94,8 +96,16 @@ def test_what_clip_sees_by_way_of_pictures(monkeypatch: pytest.MonkeyPatch, fram
     prepare = T.Compose(
         [T.Resize(224, InterpolationMode.BICUBIC), T.CenterCrop(224), T.ToImage(), T.ToDtype(torch.float32, True)]
     )
-    want = torch.stack([T.Normalize(*pixels.CLIP)(prepare(Image.fromarray(frame))) for frame in frames])
+    want = torch.stack([T.Normalize(*CLIP)(prepare(Image.fromarray(frame))) for frame in frames])
     assert torch.allclose(prepared(monkeypatch, ClipPictures, frames), want, atol=1e-5)
+
+
+def test_a_wrong_aesthetic_head_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("salt_bench.judges.vbench.weights.locate", lambda folder, name: tmp_path / name)
+    monkeypatch.setattr(clip, "images", lambda path, device, precision: None)
+    torch.save({"weight": torch.ones(1, 768)}, tmp_path / "laion")
+    with pytest.raises(UserError, match="laion does not hold the weights that belong there"):
+        Beauty(SETUP).start(video()).take(HARD)
 
 
 def circle(*degrees: float, length: float = 3.0) -> np.ndarray:

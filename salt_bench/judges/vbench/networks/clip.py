@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from salt_bench.judges.vbench import pixels, weights
+from salt_bench.judges.vbench import resizing, weights
 
 Weights = Mapping[str, torch.Tensor]
 _HEAD = 64  # channels per attention head, in every released CLIP
@@ -31,17 +31,17 @@ class Images:
 
     def frames(self, frames: np.ndarray) -> torch.Tensor:
         """Projected features (t, D) of uint8 frames (t, H, W, 3), resized as float tensors: bicubic, no antialias, no clamp."""
-        small = pixels.resized(pixels.tensor(frames).to(self.device), self.side, "bicubic")
-        return self.encode(pixels.center(small, self.side))
+        small = resizing.shorten(resizing.floats(frames, self.device), self.side, "bicubic")
+        return self.encode(resizing.centre(small, self.side))
 
     def pictures(self, frames: np.ndarray) -> torch.Tensor:
         """The same by way of PIL, whose bicubic resize always smooths: features (t, D)."""
-        return self.encode(pixels.tensor(np.stack([_pil_square(frame, self.side) for frame in frames])).to(self.device))
+        return self.encode(resizing.floats(np.stack([_pil_square(frame, self.side) for frame in frames]), self.device))
 
     def encode(self, squares: torch.Tensor) -> torch.Tensor:
         """Features (t, D) of (t, 3, side, side), 0 to 255."""
         with torch.inference_mode():
-            return self.model(pixels.normalised(squares, pixels.CLIP).to(self.dtype))
+            return self.model(resizing.normalised(squares / 255, resizing.CLIP).to(self.dtype))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +64,11 @@ class Texts:
 def _pil_square(frame: np.ndarray, side: int) -> np.ndarray:
     from PIL import Image
 
-    height, width = pixels.short_side(frame.shape[0], frame.shape[1], side)
+    height, width = resizing.short((frame.shape[0], frame.shape[1]), side)
     image = Image.fromarray(frame)
     if (height, width) != frame.shape[:2]:
         image = image.resize((width, height), Image.Resampling.BICUBIC)
-    top, left = pixels.corner(height, width, side)
+    top, left = resizing.corner((height, width), side)
     return np.asarray(image.crop((left, top, left + side, top + side)))
 
 

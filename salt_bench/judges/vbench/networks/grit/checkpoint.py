@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from salt_bench.errors import UserError
-from salt_bench.judges.vbench.networks.checkpoint import State, count, fill, read
 from salt_bench.judges.vbench.networks.grit.model import Grit, Shape
+from salt_bench.judges.vbench.networks.loading import UNVERIFIED, State, count, empty, fill, read
 
 UNREAD = ("roi_heads.mask_head.", "text_decoder_det.", "pixel_mean", "pixel_std")
 """The mask head, which no dimension reads; a second name of the text decoder; constants."""
@@ -45,9 +45,9 @@ def shape(state: State) -> Shape:
 @lru_cache(maxsize=1)
 def load(path: Path, device: str = "cpu") -> Grit:
     """The network in a weight file."""
-    state = read(path)
+    state = read(path, inside="model", bare=True)
     try:
         found = shape(state)
     except (KeyError, IndexError) as error:
         raise UserError(f"{path.name} has no tensor {error}: is it GRiT's? Names may differ from what is known") from error
-    return fill(lambda: Grit(found), state, UNREAD, path).to(device)
+    return fill(empty(lambda: Grit(found)), state, path, UNREAD, UNVERIFIED).to(device)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from salt_bench.errors import UserError
-from salt_bench.judges.vbench.networks.checkpoint import State, count, fill, read
+from salt_bench.judges.vbench.networks.loading import UNVERIFIED, State, count, empty, fill, read
 from salt_bench.judges.vbench.networks.tag2text.model import Shape, Tag2Text
 from salt_bench.judges.vbench.networks.tag2text.swin import stretched
 
@@ -48,10 +48,10 @@ def shape(state: State) -> Shape:
 @lru_cache(maxsize=1)
 def load(path: Path, device: str = "cpu") -> Tag2Text:
     """The network in a weight file."""
-    state = read(path)
+    state = read(path, inside="model", bare=True)
     try:
         found = shape(state)
     except (KeyError, IndexError) as error:
         raise UserError(f"{path.name} has no tensor {error}: is it Tag2Text's? Names may differ from what is known") from error
     fitting = {name: stretched(value, found.window) if name.endswith(TABLE) else value for name, value in state.items()}
-    return fill(lambda: Tag2Text(found), fitting, UNREAD, path).to(device)
+    return fill(empty(lambda: Tag2Text(found)), fitting, path, UNREAD, UNVERIFIED).to(device)
