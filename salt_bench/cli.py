@@ -211,7 +211,9 @@ def judges(
 
 @app.command("list")
 def list_() -> None:
-    """Show the judges, probes, worlds, samplers, ablations and methods that there are."""
+    """Show the judges, dimensions, probes, worlds, samplers, sources and ablations that there are.
+
+    The methods are in `salt-train list`."""
     from salt_bench import registry
 
     for kind, entries in registry.listing(Path.cwd()).items():

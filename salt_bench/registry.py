@@ -6,6 +6,8 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +18,18 @@ if TYPE_CHECKING:
     from salt_bench.judges.base import Judge
     from salt_bench.types import Arm
 
-KINDS = ("judges", "setjudges", "probes", "worlds", "samplers")
-GROUPS = {"sources": "salt_bench.sources", "methods": "salt_train.methods"}
+KINDS = ("setjudges", "probes", "worlds", "samplers")
+SOURCES = "salt_bench.sources"
 
 
 def listing(root: Path) -> dict[str, dict[str, str]]:
     """kind → name → one line about it. Imports the bench's own modules and nothing else."""
-    found = {kind: _classes(f"salt_bench.{kind}") for kind in KINDS}
-    found |= {kind: {e.name: e.value for e in metadata.entry_points(group=group)} for kind, group in GROUPS.items()}
+    from salt_bench.judges.vbench import dimensions
+
+    found = {"judges": _described(judges())}
+    found["VBench dimensions"] = _described({name: type(dimensions.find(name)) for name in dimensions.every()})
+    found |= {kind: _described(_classes(f"salt_bench.{kind}")) for kind in KINDS}
+    found["sources"] = {source.name: source.value for source in metadata.entry_points(group=SOURCES)}
     found["ablations"] = {str(p.relative_to(root)): _headline(p) for p in sorted((root / "ablations").glob("[!_]*.py"))}
     return found
 
@@ -33,7 +39,7 @@ def arm(word: str) -> Arm:
     to a word that is not its own.
 
     Raises WrongUse where nobody knows the word."""
-    sources, absent = metadata.entry_points(group=GROUPS["sources"]), []
+    sources, absent = metadata.entry_points(group=SOURCES), []
     for source in sources:
         try:
             found = source.load()(word)
@@ -69,12 +75,18 @@ def judge(name: str) -> Judge:
         raise WrongUse(f"the judge {name!r} needs to be told more than its name ({error})") from None
 
 
-def _classes(package: str) -> dict[str, str]:
+def _described(classes: Mapping[str, type]) -> dict[str, str]:
+    """name → the first sentence of its docstring."""
+    texts = {name: " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split()) for name, cls in sorted(classes.items())}
+    return {name: re.split(r"(?<=[.?!]) (?=[^a-z])", text, maxsplit=1)[0] for name, text in texts.items()}
+
+
+def _classes(package: str) -> dict[str, type]:
     """Every class with a name of its own (`name = "…"`), or, in samplers, every arm, that a module of `package` defines."""
     ours = _members(package)
     named = {c.__dict__["name"]: c for c in ours if isinstance(c.__dict__.get("name"), str)}
     arms = {c.__name__: c for c in ours if hasattr(c, "prepare") and hasattr(c, "sampler")}
-    return {name: (inspect.getdoc(c) or "").split("\n")[0] for name, c in sorted((named | arms).items())}
+    return named | arms
 
 
 def _members(package: str) -> list[type]:

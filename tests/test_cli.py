@@ -229,6 +229,13 @@ def test_list_finds_ablations_by_their_files(tmp_path: Path) -> None:
     assert "Truth" in registry.listing(tmp_path)["samplers"]
 
 
+def test_list_keeps_judges_and_dimensions_of_the_same_name_apart(tmp_path: Path) -> None:
+    found = registry.listing(tmp_path)
+    assert set(found["judges"]) == set(registry.judges())
+    assert set(found["VBench dimensions"]) >= {"subject_consistency", "static_filter"}
+    assert found["judges"]["subject_consistency"] != found["VBench dimensions"]["subject_consistency"]
+
+
 def test_doctor_says_what_there_is(tmp_path: Path) -> None:
     done = salt(tmp_path, "doctor")
     assert done.returncode in (0, 5), done.stderr

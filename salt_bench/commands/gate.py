@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salt_bench.commands.output import say
 from salt_bench.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _save(folder: Path, side: Stored) -> None:
     from salt_bench.gate.stored import save
 
     save(folder, side)
-    _say(f"saved {len(side.prompts)} prompts in {folder}")
+    say(f"saved {len(side.prompts)} prompts in {folder}")
 
 
 def _write(found: Report, report: Path | None, junit: Path | None, github: bool) -> None:
@@ -110,9 +110,9 @@ def _write(found: Report, report: Path | None, junit: Path | None, github: bool)
         files.write_text(report, formats.markdown(found))
     if junit:
         files.write_text(junit, formats.junit(found))
-    _say(formats.text(found))
+    say(formats.text(found))
     for line in formats.github(found) if github else ():
-        _say(line)
+        say(line)
 
 
 def compare(
@@ -128,7 +128,7 @@ def compare(
 
     with _progress() as log:
         found = compared(arms, Ask(_names(judges), (), prompts, tuple(seed or ()), runs=runs), log)
-    _say(found.text())
+    say(found.text())
 
 
 @contextmanager
@@ -142,10 +142,3 @@ def _progress() -> Iterator[Log]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda stage, share: bar.update(task, completed=share, description=stage)
-
-
-def _say(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # whoever read us (head, less) has had enough; that is no error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
