@@ -70,6 +70,17 @@ def smoke(session: nox.Session) -> None:
 
 
 @nox.session
+def vbench_smoke(session: nox.Session) -> None:
+    """All of VBench's dimensions, on four small clips and with random weights, to a page."""
+    install(session)
+    work = Path("runs") / "vbench_smoke"
+    run(session, "python", "-m", "salt_bench.judges.vbench.smoke", str(work))
+    options = ("--mode", "custom", "--prompts", f"{work}/prompts.json", "--weights", f"{work}/weights", "--jobs", "2")
+    judge = ("salt-bench", "judge", f"{work}/videos", *options, "--dimensions", "all", "--out", f"{work}/scores")
+    session.run(*judge, env=ONE_THREAD, success_codes=[0, 6])  # 6: a random network sees no thing whose color could be judged
+
+
+@nox.session
 def speed(session: nox.Session) -> None:
     install(session)
     run(session, "pytest", "tests/speed", "--benchmark-only")

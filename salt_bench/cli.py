@@ -144,9 +144,9 @@ def _publish(plan: Plan, outcome: Outcome, folder: Path) -> None:
 
 
 def _render(folder: Path) -> None:
-    from salt_bench.report import page
+    from salt_bench.report import page, scores_page
 
-    page.render(folder)
+    (scores_page if (folder / scores_page.SUMMARY).is_file() else page).render(folder)
 
 
 def _summary(plan: Plan, outcome: Outcome, folder: Path, seconds: float) -> None:
@@ -171,8 +171,8 @@ def _exit_on_gaps(folder: Path) -> None:
 
 
 @app.command()
-def render(folder: Annotated[Path, typer.Argument(help="A published study.", show_default=False)]) -> None:
-    """Make a published study's page again from its table."""
+def render(folder: Annotated[Path, typer.Argument(help="A published study, or judged scores.", show_default=False)]) -> None:
+    """Make the page of a study, or of videos' scores, again from its table."""
     from salt_bench import files
 
     with files.explained(folder):

@@ -49,7 +49,9 @@ def judge(
     mode: Annotated[
         Mode, typer.Option(help="standard: the suite's own videos; custom: all in every dimension.")
     ] = Mode.standard,
-    dimensions: Annotated[str, typer.Option(help="Names with commas between.", show_default="all but non-commercial")] = "",
+    dimensions: Annotated[
+        str, typer.Option(help="Names with commas between, or all.", show_default="all but non-commercial")
+    ] = "",
     weights: Annotated[Path, typer.Option(help="Folder of weights in VBench's own layout.")] = WEIGHTS,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each.")] = 1,
@@ -63,7 +65,8 @@ def judge(
     from salt_bench.judges.vbench import dimensions as known
     from salt_bench.judges.vbench.base import Setup
 
-    names = [part.strip() for part in dimensions.split(",") if part.strip()] or known.usual()
+    asked = [part.strip() for part in dimensions.split(",") if part.strip()]
+    names = known.every() if asked == ["all"] else asked or known.usual()
     known.check(names)
     if static_filter and (mode is Mode.custom or "temporal_flickering" not in names):
         raise WrongUse("--static-filter chooses among a prompt's samples: it needs --mode standard and temporal_flickering")
@@ -141,6 +144,8 @@ def _protocol(engine: Engine, mode: Mode, names: Sequence[str], static_filter: b
     """All that the numbers depend on besides the videos."""
     from importlib import metadata
 
+    from salt_bench.judges.vbench import random_weights
+
     setup = engine.setup
     return {
         "suite": "vbench",
@@ -152,6 +157,7 @@ def _protocol(engine: Engine, mode: Mode, names: Sequence[str], static_filter: b
         "static_filter": static_filter,
         "means": "one process",
         "weights": dict(sorted(engine.store.weights.items())),
+        "random_weights": random_weights.mark(setup.weights),
         "versions": {
             name: metadata.version(name) for name in ("av", "numpy", "open_clip_torch", "pillow", "torch", "torchvision")
         },
@@ -163,6 +169,7 @@ def _write(out: Path, plan: Plan, done: Mapping[str, Done], protocol: dict[str, 
     from salt_bench import files
     from salt_bench.composites import vbench_total
     from salt_bench.judges.vbench import dimensions, flickering_filter
+    from salt_bench.report import scores_page
 
     rows = [asdict(row) for job in plan.jobs for row in done[job.name].rows]
     if static_filter:
@@ -174,6 +181,7 @@ def _write(out: Path, plan: Plan, done: Mapping[str, Done], protocol: dict[str, 
     files.write_text(out / "summary.json", json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     timings = [{"video": one.job.name, "decodes": one.decodes, "seconds": dict(one.seconds)} for one in done.values()]
     files.write_text(out / "timings.jsonl", "".join(json.dumps(line) + "\n" for line in timings))
+    scores_page.render(out)
     for line in _report(out, plan, rows, found):
         print(line, flush=True)
     if plan.missing or any(row["value"] is None for row in rows):
@@ -193,15 +201,20 @@ def _report(out: Path, plan: Plan, rows: Sequence[Mapping[str, Any]], found: Map
         yield f"{len(plan.missing)} videos are missing, the first is {first['video']!r} for {first['dimension']}"
     if plan.unused:
         yield f"{len(plan.unused)} files were not asked for, the first is {plan.unused[0]!r}"
-    yield f"scores: {out / 'scores.jsonl'}, summary: {out / 'summary.json'}"
+    yield f"scores: {out / 'scores.jsonl'}, summary: {out / 'summary.json'}, page: {out / 'index.html'}"
 
 
 def weights(
     folder: Annotated[Path, typer.Option("--dir", help="Folder of weights in VBench's own layout.")] = WEIGHTS,
+    random: Annotated[bool, typer.Option("--random", help="Fill an empty folder with random weights, for a dry run.")] = False,
+    layers: Annotated[int | None, typer.Option(min=1, help="Of each network, if random.", show_default="all")] = None,
 ) -> None:
     """List the weight files of VBench's judges: where they belong, where they come from, and whether they are there."""
+    from salt_bench.judges.vbench import random_weights
     from salt_bench.judges.vbench import weights as table
 
+    for path in random_weights.write(folder.expanduser(), layers) if random else ():
+        print(f"made at random: {path} ({path.stat().st_size / 1e6:.0f} MB)", flush=True)
     for check in table.verify(folder.expanduser()):
         print(f"{check.state:12} {check.weight.name:9} {check.weight}; for {check.weight.used_by}", flush=True)
 

@@ -94,13 +94,9 @@ def _data() -> None:
 
 
 def _scheme(benchmark: Benchmark) -> Scheme:
-    from salt_bench.composites import vbench_i2v, vbench_long, vbench_total
+    from salt_bench.composites.known import SCHEMES
 
-    return {
-        Benchmark.vbench: vbench_total.SCHEME,
-        Benchmark.vbench_i2v: vbench_i2v.SCHEME,
-        Benchmark.vbench_long: vbench_long.SCHEME,
-    }[benchmark]
+    return SCHEMES[benchmark.value]
 
 
 def _summary(paths: list[Path], scheme: Scheme, aggregate: Way | None) -> Summary:

@@ -1,16 +1,15 @@
-"""Figures as SVG text: the same table gives the same bytes. Dark ink on a white card, so that they also read in dark mode."""
+"""What a study's figures show."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from salt_bench.report import tables
+from salt_bench.report.drawing import COLOURS, GRID, INK, SOFT, half, panels, style, svg
 from salt_bench.report.gallery import Gallery
 from salt_bench.report.source import Family, Metric, Source
 
@@ -18,40 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, SOFT, GRID = "#1f2430", "#5b6472", "#e4e7ec"
-# Okabe and Ito (2008): told apart with every common colour blindness.
-COLOURS = ("#1f2430", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31")
 MARKERS = "osD^vPX*"
 GOOD, BAD, OPEN = "#0072b2", "#d55e00", "#5b6472"
-_STYLE: dict[str, Any] = {
-    "svg.hashsalt": "salt",
-    "svg.fonttype": "none",
-    "font.family": ["DejaVu Sans", "sans-serif"],
-    "font.size": 9.5,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#b5bcc8",
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "legend.frameon": False,
-    "figure.facecolor": "white",
-    "figure.constrained_layout.use": True,
-}
 
 
 def draw(source: Source, gallery: Gallery | None) -> dict[str, tuple[str, str]]:
     """Every figure that this study has data for: name → (SVG text, what it shows, for those who cannot see it)."""
-    with _style():
-        found = {name: (_svg(figure), text) for name, text, figure in _all(source, gallery)}
+    with style():
+        found = {name: (svg(figure), text) for name, text, figure in _all(source, gallery)}
     return found
 
 
@@ -81,33 +54,6 @@ def _all(source: Source, gallery: Gallery | None) -> Iterator[tuple[str, str, Fi
         )
 
 
-@contextmanager
-def _style() -> Iterator[None]:
-    """matplotlib's own defaults and ours, whatever the user's settings are, which come back afterwards."""
-    import matplotlib.style
-
-    with matplotlib.style.context(["default", _STYLE]):
-        yield
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
-
-
-def _axes(rows: int, columns: int, width: float, height: float, **shared: Any) -> tuple[Figure, np.ndarray]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
-    return figure, figure.subplots(rows, columns, squeeze=False, **shared)
-
-
-def _half(low: float, mean: float, high: float) -> list[list[float]]:
-    """Error bars; none where an interval is not finite."""
-    return [[mean - low], [high - mean]] if math.isfinite(high - low) else [[0.0], [0.0]]
-
-
 def _look(source: Source, arm: str) -> dict[str, Any]:
     """An arm looks the same in every figure; after eight, colour and marker are paired anew."""
     at = [*source.arms, *source.anchors].index(arm)
@@ -127,7 +73,7 @@ def effects(source: Source) -> Figure | None:
     if not metrics:
         return None
     arms = [a for a in source.arms if a != source.baseline]
-    figure, grid = _axes(1, len(metrics), 2.3 * len(metrics) + 1.2, 0.36 * len(arms) + 1.3, sharey=True)
+    figure, grid = panels(1, len(metrics), 2.3 * len(metrics) + 1.2, 0.36 * len(arms) + 1.3, sharey=True)
     for axes, metric in zip(grid[0], metrics, strict=True):
         margin = (source.margin(source.setting, metric) or 0.0) if metric.output.better else 0.0
         _forest(axes, source, arms, [c for c in found if c.metric == metric], margin)
@@ -150,7 +96,7 @@ def _forest(axes: Axes, source: Source, arms: Sequence[str], found: Sequence[tab
         colour = {"better": GOOD, "worse": BAD, "worse, within the margin": BAD}.get(c.verdict, OPEN)
         if low <= e.mean <= high:
             axes.errorbar(
-                e.mean, at, xerr=_half(e.low, e.mean, e.high), fmt="o", color=colour, markersize=5.5, capsize=2.5, lw=1.6
+                e.mean, at, xerr=half(e.low, e.mean, e.high), fmt="o", color=colour, markersize=5.5, capsize=2.5, lw=1.6
             )
         else:
             left = e.mean < low
@@ -164,7 +110,7 @@ def _forest(axes: Axes, source: Source, arms: Sequence[str], found: Sequence[tab
 def sweep(source: Source, family: Family) -> Figure:
     """One panel per main judge against the number in the arms' names; the grey band is the baseline's interval."""
     metrics = [m for m in source.main if any(source.has(a, source.setting, m) for a in family.arms.values())]
-    figure, grid = _axes(1, max(len(metrics), 1), 2.3 * len(metrics) + 0.4, 2.7)
+    figure, grid = panels(1, max(len(metrics), 1), 2.3 * len(metrics) + 0.4, 2.7)
     for axes, metric in zip(grid[0], metrics, strict=False):
         if source.has(source.baseline, source.setting, metric):
             _band(axes, *source.summary(source.baseline, source.setting, metric)[:3])
@@ -193,7 +139,7 @@ def _line(
 ) -> None:
     """Means with intervals at the places (x, arm, setting), joined."""
     found = [(x, source.summary(a, s, metric)) for x, a, s in points]
-    bars = np.hstack([_half(s.low, s.mean, s.high) for _, s in found]) if found else np.zeros((2, 0))
+    bars = np.hstack([half(s.low, s.mean, s.high) for _, s in found]) if found else np.zeros((2, 0))
     means = [s.mean for _, s in found]
     where = [x for x, _ in found]
     axes.errorbar(where, means, yerr=bars, color=colour, marker=marker, markersize=5, capsize=2.5, lw=1.5, label=label or None)
@@ -207,10 +153,10 @@ def pareto(source: Source) -> Figure | None:
     x, y = (source.metric(*key) for key in keys)
     places = [(a, source.setting) for a in source.arms] + [(a, s) for a in source.anchors for s in source.places(a)]
     places = [(a, s) for a, s in places if source.has(a, s, x) and source.has(a, s, y)]
-    figure, grid = _axes(1, 1, 6.6, 3.8)
+    figure, grid = panels(1, 1, 6.6, 3.8)
     for arm, setting in places:
         a, b = source.summary(arm, setting, x), source.summary(arm, setting, y)
-        bars = {"xerr": _half(a.low, a.mean, a.high), "yerr": _half(b.low, b.mean, b.high)}
+        bars = {"xerr": half(a.low, a.mean, a.high), "yerr": half(b.low, b.mean, b.high)}
         label = f"{arm} ({tables.FLAG})" if source.fallen(arm, setting) else arm
         grid[0, 0].errorbar(a.mean, b.mean, **bars, ls="none", lw=1.2, capsize=2, label=label, **_look(source, arm))
     grid[0, 0].set_xlabel(x.title + x.arrow)
@@ -225,13 +171,13 @@ def defect(source: Source) -> Figure | None:
     arms = [a for a in source.arms if any(source.has(a, source.setting, m) for m in metrics)]
     if not arms:
         return None
-    figure, grid = _axes(1, 1, 7.4, 3.2)
+    figure, grid = panels(1, 1, 7.4, 3.2)
     for i, arm in enumerate(arms):
         for j, m in enumerate(metrics):
             if source.has(arm, source.setting, m):
                 s = source.summary(arm, source.setting, m)
                 at = j + 0.7 * ((i + 0.5) / len(arms) - 0.5)
-                bar, label = _half(s.low, s.mean, s.high), arm if j == 0 else None
+                bar, label = half(s.low, s.mean, s.high), arm if j == 0 else None
                 grid[0, 0].errorbar(at, s.mean, yerr=bar, ls="none", lw=1.4, capsize=2, label=label, **_look(source, arm))
     grid[0, 0].set_xticks(range(len(metrics)), [m.title for m in metrics], color=INK)
     grid[0, 0].set_ylabel("Semigroup defect ↓")
@@ -251,7 +197,7 @@ def cross_step(source: Source) -> Figure | None:
     matrices = [_matrix(source, arm, metrics, counts) for arm in arms]
     top, rows = max(float(np.nanmax(m)) for m in matrices), -(-len(arms) // 5)
     columns = -(-len(arms) // rows)
-    figure, grid = _axes(rows, columns, 2.05 * columns, 2.15 * rows)
+    figure, grid = panels(rows, columns, 2.05 * columns, 2.15 * rows)
     for axes in grid.flat[len(arms) :]:
         axes.set_visible(False)
     for axes, arm, matrix in zip(grid.flat, arms, matrices, strict=False):
@@ -289,7 +235,7 @@ def steps(source: Source) -> Figure | None:
     metrics = [m for m in source.main if m.judge in ("shapes", "frechet")]
     if len(source.settings) < 2 or not metrics:
         return None
-    figure, grid = _axes(1, len(metrics), 3.3 * len(metrics) + 1.4, 3.0)
+    figure, grid = panels(1, len(metrics), 3.3 * len(metrics) + 1.4, 3.0)
     settings = source.settings[::-1]
     for axes, metric in zip(grid[0], metrics, strict=True):
         for i, arm in enumerate(source.arms):
@@ -306,7 +252,7 @@ def steps(source: Source) -> Figure | None:
 def contact_sheet(gallery: Gallery) -> Figure:
     """First, middle and last frame of every clip, pixel for pixel: what the players show, standing still."""
     rows, columns = len(gallery.prompts), len(gallery.arms)
-    figure, grid = _axes(rows, columns, 1.75 * columns, 0.66 * rows + 0.4)
+    figure, grid = panels(rows, columns, 1.75 * columns, 0.66 * rows + 0.4)
     for (i, j), axes in np.ndenumerate(grid):
         clip = gallery.clip(gallery.arms[j].slug, gallery.prompts[i].id)
         axes.set_xticks([])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from salt_bench.report.tables import Cell, Table
+from salt_bench.report.cells import Cell, Table
 
 _SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",

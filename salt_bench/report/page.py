@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from salt_bench import files
 from salt_bench.report import figures, tables
+from salt_bench.report.cells import Table, number
+from salt_bench.report.filling import fill, inline
 from salt_bench.report.gallery import Gallery
 from salt_bench.report.latex import latex
 from salt_bench.report.source import Source
-from salt_bench.report.tables import Table
 from salt_bench.stats.decision import Condition, Decision
 from salt_bench.stats.effects import LogRatio
 from salt_bench.stats.verdicts import non_inferior
 from salt_bench.types import Effect
-
-TEMPLATES = Path(__file__).with_name("templates")
 
 
 @dataclass(frozen=True)
@@ -64,32 +62,14 @@ def render(folder: Path) -> list[Path]:
     gallery = Gallery.read(folder / "clips", (*source.anchors, *source.arms))
     drawn = figures.draw(source, gallery)
     page = _page(source, gallery, drawn)
-    files = {f"figures/{name}.svg": svg for name, (svg, _) in drawn.items()}
-    files |= {"report.md": _fill("report.md.j2", page), "index.html": _fill("index.html.j2", page)}
-    files["table.tex"] = latex(tables.main(source))
-    for stale in set((folder / "figures").glob("*.svg")) - {folder / name for name in files}:
+    made = {f"figures/{name}.svg": svg for name, (svg, _) in drawn.items()}
+    made |= {"report.md": fill("report.md.j2", page), "index.html": fill("index.html.j2", page)}
+    made["table.tex"] = latex(tables.main(source))
+    for stale in set((folder / "figures").glob("*.svg")) - {folder / name for name in made}:
         stale.unlink()
-    return [_write(folder / name, text) for name, text in sorted(files.items())]
-
-
-def _write(path: Path, text: str) -> Path:
-    """A reader sees the old file or the new one, never half of either."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(part, path)
-    return path
-
-
-def _fill(template: str, page: Mapping[str, Any]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    html = template.startswith("index")
-    made = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=html, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    made.filters |= {"markdown": tables.markdown, "plain": tables.escape}
-    return made.get_template(template).render(page).rstrip("\n") + "\n"
+    for name, text in sorted(made.items()):
+        files.write_text(folder / name, text)
+    return [folder / name for name in sorted(made)]
 
 
 def _page(source: Source, gallery: Gallery | None, drawn: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
@@ -101,7 +81,7 @@ def _page(source: Source, gallery: Gallery | None, drawn: Mapping[str, tuple[str
         "verdict": verdict(source),
         "sections": _sections(source, drawn),
         "details": tables.all_effects(source),
-        "figures": {name: {"svg": _inline(name, svg), "alt": text} for name, (svg, text) in drawn.items()},
+        "figures": {name: {"svg": inline(name, svg), "alt": text} for name, (svg, text) in drawn.items()},
         "gallery": gallery,
         "flagged": flagged(source),
         "methods": methods(source),
@@ -200,7 +180,7 @@ def _point(source: Source, condition: Condition) -> Point:
 
 def _found(e: Effect) -> str:
     if not isinstance(e, LogRatio):
-        return tables.number(e.mean, e.low, e.high, sign=True)
+        return number(e.mean, e.low, e.high, sign=True)
     mean, low, high = (f"{100 * math.expm1(x):+.1f}%".replace("-", "−") for x in (e.mean, e.low, e.high))
     return f"{mean} [{low}, {high}]"
 
@@ -257,16 +237,3 @@ def _footer(manifest: Mapping[str, Any]) -> str:
     cells = manifest["cells"]
     counts = f"{cells['trained']} cells trained, {cells['reused']} reused, {cells['judged']} judged"
     return f"Fingerprint {manifest['fingerprint']} · commit {manifest['commit']} · scale {manifest['scale']} · {counts}"
-
-
-def _inline(name: str, svg: str) -> str:
-    """The <svg> element alone, no wider than drawn at 1.5 px per point, with names of its own: many fit into one page."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r'width="([\d.]+)pt" height="[\d.]+pt"', _size, body, count=1)
-    for before in (' id="', 'href="#', "url(#"):
-        body = body.replace(before, f"{before}{name}-")
-    return body
-
-
-def _size(match: re.Match[str]) -> str:
-    return f'style="max-width:{1.5 * float(match[1]):.0f}px"'

@@ -1,4 +1,4 @@
-"""Tables as data: what stands in every cell is computed here once, and written three times (Markdown, HTML, LaTeX)."""
+"""What stands in a study's tables."""
 
 from __future__ import annotations
 
@@ -8,60 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from salt_bench.report import published
+from salt_bench.report.cells import BLANK, Cell, Table, number, word
 from salt_bench.report.source import AGREEMENT, SPEED, Metric, Source
 from salt_bench.stats.verdicts import holm
 from salt_bench.types import Effect, Expectation
 
-BLANK = "–"
 FLAG = "collapsed or blurred"
 _INTERVAL = re.compile(r"(\d+)-(\d+)/ratio")
 _PAIR = re.compile(r"latent (\d+)-(\d+)")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """`sort` is what a click on the header sorts by; `mark` is "", "best", "tied", "good", "bad" or "flag"."""
-
-    text: str = BLANK
-    sort: float | str = ""
-    mark: str = ""
-    hint: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """`words` columns on the left hold words, the others numbers; `anchors` rows on top give the scale."""
-
-    id: str
-    title: str
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    words: int = 1
-    anchors: int = 0
-
-
-def number(mean: float, low: float = math.nan, high: float = math.nan, sign: bool = False) -> str:
-    """ "0.812 ±0.021": two digits of the half width; "[low, high]" where that is lopsided; the mean where there is none."""
-    if math.isnan(mean):
-        return BLANK
-    half = (high - low) / 2
-    if not math.isfinite(half):
-        return _round(mean, 3 if abs(mean) < 100 else 1, sign)
-    digits = 3 if half < 1e-9 else min(4, max(0, 1 - math.floor(math.log10(float(f"{half:.1e}")))))
-    if abs((high + low) / 2 - mean) > 0.05 * half + 1e-12:
-        return f"{_round(mean, digits, sign)} [{_round(low, digits)}, {_round(high, digits)}]"
-    return f"{_round(mean, digits, sign)} ±{half:.{digits}f}"
-
-
-def _round(value: float, digits: int, sign: bool = False) -> str:
-    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
-    bare = text.lstrip("+-")
-    return (bare if not float(bare) else text).replace("-", "−")
-
-
-def _word(text: str, mark: str = "") -> Cell:
-    return Cell(text, text, mark)
 
 
 def _count(seeds: int, prompts: int) -> str:
@@ -115,8 +69,8 @@ def _anchors(source: Source) -> list[tuple[str, str]]:
 
 def main(source: Source) -> Table:
     """One row per arm and setting, the anchors on top; the last column says where a low defect is no success."""
-    anchors = [(_word(a), _word(s), *_row(source, a, s, source.main), Cell("")) for a, s in _anchors(source)]
-    arms = [(_word(a), _word(s), *_row(source, a, s, source.main), _flag(source, a, s)) for a, s in _places(source)]
+    anchors = [(word(a), word(s), *_row(source, a, s, source.main), Cell("")) for a, s in _anchors(source)]
+    arms = [(word(a), word(s), *_row(source, a, s, source.main), _flag(source, a, s)) for a, s in _places(source)]
     columns = ("Arm", "Setting", *_headers(source, source.main), "Flag")
     caption = (
         f"{source.world}{_rests(source, source.main)}. Bold: best arm of its setting; ≈: not distinguishable from the best, "
@@ -136,7 +90,7 @@ def _by_arm(source: Source, id: str, title: str, caption: str, metrics: Sequence
     """One row per arm at one setting under the anchors; None where nothing was measured."""
     anchors = [(a, s) for a, s in _anchors(source) if any(source.has(a, s, m) for m in metrics)]
     arms = [(a, s) for a, s in _places(source, setting) if any(source.has(a, s, m) for m in metrics)]
-    rows = tuple((_word(a), *_row(source, a, s, metrics)) for a, s in (*anchors, *arms))
+    rows = tuple((word(a), *_row(source, a, s, metrics)) for a, s in (*anchors, *arms))
     columns = ("Arm", *_headers(source, metrics))
     caption = f"{source.world}{caption}{_rests(source, metrics)}, at {setting}."
     return Table(id, title, caption, columns, rows, 1, len(anchors)) if arms else None
@@ -162,7 +116,7 @@ def steps(source: Source) -> Table | None:
     if len(source.settings) < 2 or not quality:
         return None
     columns = ("Arm", *(f"{m.title}{m.arrow}, {s}" for m in quality for s in source.settings))
-    rows = tuple((_word(a), *(_marked(source, a, s, m) for m in quality for s in source.settings)) for a in source.arms)
+    rows = tuple((word(a), *(_marked(source, a, s, m) for m in quality for s in source.settings)) for a in source.arms)
     return Table("steps", "Quality against steps", f"{source.world}Paper form A5. {_rests(source, quality)}.", columns, rows)
 
 
@@ -175,7 +129,7 @@ def speed(source: Source) -> Table | None:
     asked = [(s, m) for s, grid in source.study["settings"].items() for m in (*quality, *_timed(timed, len(grid)))]
     columns = ("Arm", *(m.title + m.arrow + ("" if m.judge == SPEED else f", {s}") for s, m in asked))
     rows = tuple(
-        (_word(a), *(measured(source, a, source.setting if m.judge == SPEED else s, m) for s, m in asked)) for a in source.arms
+        (word(a), *(measured(source, a, source.setting if m.judge == SPEED else s, m) for s, m in asked)) for a in source.arms
     )
     caption = (
         "Batch 1, one thread, on the machine that the manifest names; frames of finished video per core-second. The interval "
@@ -332,13 +286,13 @@ def _agreement_row(source: Source, found: Agreement) -> tuple[Cell, ...]:
     x, e = found.expectation, found.effect
     metric = source.metric(x.judge, x.part)
     return (
-        _word(x.says),
-        _word(f"{metric.title}{metric.arrow}, {x.setting}: {x.arm} − {x.baseline}"),
+        word(x.says),
+        word(f"{metric.title}{metric.arrow}, {x.setting}: {x.arm} − {x.baseline}"),
         Cell(number(e.mean, e.low, e.high, sign=True), e.mean),
         _p(found.holm),
         _detectable(e),
         Cell(_count(e.train_seeds, e.prompts), e.train_seeds * max(e.prompts, 1)),
-        _word(found.word, "" if found.tone == "open" else found.tone),
+        word(found.word, "" if found.tone == "open" else found.tone),
     )
 
 
@@ -356,7 +310,7 @@ def all_effects(source: Source) -> Table:
     rows = [(s, c) for s in source.settings for c in comparisons(source, s, metrics)]
     caption = "Exploratory: p after Holm within a setting, over all judges."
     columns = ("Setting", "Judge", "Arm", "Difference", "p (Holm)", "Verdict", "Margin", "Detectable", "n")
-    cells = tuple((_word(s), *_effect_row(source, c)) for s, c in rows)
+    cells = tuple((word(s), *_effect_row(source, c)) for s, c in rows)
     return Table("all-effects", "All effects, every setting and judge", caption, columns, cells, 3)
 
 
@@ -364,11 +318,11 @@ def _effect_row(source: Source, c: Comparison) -> tuple[Cell, ...]:
     e = c.effect
     mark = {"better": "good", "no worse": "good", "worse": "bad", "better, no success": "bad"}.get(c.verdict, "")
     return (
-        _word(c.metric.title + c.metric.arrow),
-        _word(e.arm),
+        word(c.metric.title + c.metric.arrow),
+        word(e.arm),
         Cell(c.text, e.mean),
         _p(c.holm),
-        _word(c.verdict, mark),
+        word(c.verdict, mark),
         _margin(source, c.metric, e.setting),
         _detectable(e),
         Cell(_count(e.train_seeds, e.prompts), e.train_seeds * max(e.prompts, 1)),
@@ -403,7 +357,7 @@ def _published_row(key: Sequence[object], values: dict[str, float], metrics: Seq
     numbers = (
         Cell(f"{values[m]:.4f}" if m == "defect" else f"{values[m]:.2f}", values[m]) if m in values else Cell() for m in metrics
     )
-    return (_word(name), _word(model), _word(source), _word(trust), Cell(nfe, int(nfe)), *numbers)
+    return (word(name), word(model), word(source), word(trust), Cell(nfe, int(nfe)), *numbers)
 
 
 def missing(source: Source) -> Table | None:
@@ -412,32 +366,5 @@ def missing(source: Source) -> Table | None:
     if rows.empty:
         return None
     counts = rows.groupby(["arm", "setting", "judge", "note"]).size()
-    cells = tuple((*(_word(str(k)) for k in key), Cell(str(n), float(n))) for key, n in counts.items())
+    cells = tuple((*(word(str(k)) for k in key), Cell(str(n), float(n))) for key, n in counts.items())
     return Table("missing", "Could not be judged", "", ("Arm", "Setting", "Judge", "Reason", "Values"), cells, 4)
-
-
-def markdown(table: Table) -> str:
-    """A pipe table with padded columns, so that it also reads in a terminal."""
-    body = [[_md(cell) for cell in row] for row in table.rows]
-    head = [escape(c) for c in table.columns]
-    widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
-    rule = ["-" * w if i < table.words else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-    lines = [head, rule, *body]
-    return "\n".join(
-        "| " + " | ".join(_pad(x, w, i < table.words) for i, (x, w) in enumerate(zip(line, widths, strict=True))) + " |"
-        for line in lines
-    )
-
-
-def _pad(text: str, width: int, left: bool) -> str:
-    return text.ljust(width) if left else text.rjust(width)
-
-
-def escape(text: str) -> str:
-    """What GitHub would read as a cell's end, as emphasis or as a tag."""
-    return re.sub(r"<(?=[\w/!?])", "&lt;", text.replace("|", "\\|").replace("*", "\\*").replace("\n", " "))
-
-
-def _md(cell: Cell) -> str:
-    text = escape(cell.text)
-    return f"**{text}**" if cell.mark == "best" else f"{text} ≈" if cell.mark == "tied" else text

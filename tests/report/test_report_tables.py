@@ -11,10 +11,10 @@ import pytest
 from synthetic_study import ARMS, write_study
 
 from salt_bench import results
-from salt_bench.report import tables
+from salt_bench.report import cells, tables
+from salt_bench.report.cells import Cell, Table
 from salt_bench.report.latex import escape, latex
 from salt_bench.report.source import Source
-from salt_bench.report.tables import Cell, Table
 from salt_bench.types import Score
 
 
@@ -44,11 +44,11 @@ def _column(table: Table | None, start: str) -> dict[str, Cell]:
     ],
 )
 def test_a_number_shows_two_digits_of_its_interval(numbers: tuple[float, float, float], text: str) -> None:
-    assert tables.number(*numbers) == text
+    assert cells.number(*numbers) == text
 
 
 def test_a_difference_carries_its_sign() -> None:
-    assert tables.number(0.5, 0.4, 0.6, sign=True) == "+0.50 ±0.10"
+    assert cells.number(0.5, 0.4, 0.6, sign=True) == "+0.50 ±0.10"
 
 
 def test_main_has_the_anchors_on_top_and_one_row_per_arm_and_setting(source: Source) -> None:
@@ -174,7 +174,7 @@ def test_arms_start_with_the_baseline_and_numbers_rise(source: Source, tmp_path:
 
 def test_markdown_is_padded_and_escapes_what_github_would_read() -> None:
     table = Table("t", "T", "", ("Arm", "n"), ((Cell("a|b*"), Cell("1", 1, "best")), (Cell("<i>"), Cell("22", 2, "tied"))))
-    assert tables.markdown(table).splitlines() == [
+    assert cells.markdown(table).splitlines() == [
         "| Arm    |     n |",
         "| ------ | ----: |",
         "| a\\|b\\* | **1** |",

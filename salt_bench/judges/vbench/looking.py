@@ -89,20 +89,23 @@ def see(video: Video, choose: Callable[[Video], Sequence[Pass]]) -> Seen:
     can be read.
 
     A second decode is needed only where a file turns out to hold another number of frames than its packets promise."""
-    frames, seconds = 0, Counter[str]()
-    decodes, done = 0, False
-    while not done and decodes < 2:
+    frames, done = 0, False
+    decodes: list[list[Look]] = []
+    while not done and len(decodes) < 2:
         with opened(video.path) as film:
             frames = frames or film.frames
             video = replace(video, frames=frames, height=film.height, width=film.width, fps=film.fps)
             looks = [Look(kind, video) for kind in choose(video)]
             count = _show(film, looks)
-        seconds.update({look.kind.name: look.seconds for look in looks})
-        decodes, done = decodes + 1, count is None or count == frames
+        decodes.append(looks)
+        done = count is None or count == frames
         frames = count or frames
     found = {look.kind.name: result for look in looks if (result := look.result()) is not None}
     errors = {look.kind.name: look.error for look in looks if look.error}
-    return Seen(video, film.notes, found, errors, decodes, dict(seconds))
+    seconds = Counter[str]()
+    for each in decodes:
+        seconds.update({look.kind.name: look.seconds for look in each})
+    return Seen(video, film.notes, found, errors, len(decodes), dict(seconds))
 
 
 def _show(film: Film, looks: Sequence[Look]) -> int | None:

@@ -158,4 +158,6 @@ def places(rows: int, columns: int) -> Tensor:
 
 def load(path: Path) -> Musiq:
     """The network with the weights of a file."""
-    return loading.fill(loading.empty(Musiq), loading.read(path), path)
+    state = loading.read(path)
+    layers = loading.count(state, "transformer_encoder.transformer.encoderblock_")
+    return loading.fill(loading.empty(lambda: Musiq(layers)), state, path)

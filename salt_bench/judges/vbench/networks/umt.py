@@ -97,4 +97,5 @@ def load(path: Path) -> Umt:
     state = loading.read(path)
     if "pos_embed" not in state:
         state["pos_embed"] = positions()
-    return loading.fill(loading.empty(Umt), state, path)
+    layers = loading.count(state, "blocks.")
+    return loading.fill(loading.empty(lambda: Umt(layers)), state, path)

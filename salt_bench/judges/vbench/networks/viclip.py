@@ -6,6 +6,7 @@ Both towers are CLIP's; the one for videos lets all patches of all frames see ea
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -122,20 +123,22 @@ def tokenize(text: str) -> Tensor:
 
 def load_video(path: Path) -> VideoTower:
     """The tower for videos, with the weights of a file."""
-    return _tower(loading.empty(VideoTower), "vision_encoder.", path)
+    return _tower(lambda layers: VideoTower(layers=layers), "vision_encoder.", path)
 
 
 def load_text(path: Path) -> TextTower:
     """The tower for texts, with the weights of the same file."""
-    return _tower(loading.empty(TextTower), "text_encoder.", path)
+    return _tower(lambda layers: TextTower(layers=layers), "text_encoder.", path)
 
 
 _Tower = TypeVar("_Tower", bound=nn.Module)
 
 
-def _tower(network: _Tower, prefix: str, path: Path) -> _Tower:
+def _tower(make: Callable[[int], _Tower], prefix: str, path: Path) -> _Tower:
     state = loading.read(path, inside="model")
     strange = [name for name in state if not name.startswith(_PREFIXES) and name != _LOSS_ONLY]
     if strange:
         raise UserError(f"{path} holds {strange[0]!r}, which ViCLIP has no place for: it is another file, download it again")
-    return loading.fill(network, {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}, path)
+    tower = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    layers = loading.count(tower, "transformer.resblocks.")
+    return loading.fill(loading.empty(lambda: make(layers)), tower, path)

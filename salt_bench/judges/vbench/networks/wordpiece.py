@@ -52,9 +52,11 @@ class WordPiece:
         return str(self._tokenizer.decode(known, skip_special_tokens=True, clean_up_tokenization_spaces=True))
 
 
-def write_small(path: Path, words: Sequence[str] = ("a", "picture", "of", "red", "cat", "street", "|")) -> None:
-    """A vocabulary of 128 tokens with the special ones where they belong, for networks without released weights."""
-    unused = (f"[unused{number}]" for number in range(SMALL))
+def write_small(
+    path: Path, words: Sequence[str] = ("a", "picture", "of", "red", "cat", "street", "|"), size: int = SMALL
+) -> None:
+    """A vocabulary of `size` tokens with the special ones where they belong, for networks without released weights."""
+    unused = (f"[unused{number}]" for number in range(size))
     first = ["[PAD]", *(next(unused) for _ in range(FIRST_SPECIAL - 1)), *SPECIAL, *words]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([*first, *(next(unused) for _ in range(SMALL - len(first)))]) + "\n", encoding="utf-8")
+    path.write_text("\n".join([*first, *(next(unused) for _ in range(size - len(first)))]) + "\n", encoding="utf-8")
