@@ -18,7 +18,7 @@ from salt_bench.judges.vbench.resizing import floats
 SMALLEST = 113
 """Height and width below which the coarsest matches are a single row or column, which cannot be looked up between."""
 
-ROOM = 2**31
+ROOM = 2**29
 """Bytes that the matches of a batch of pairs may take; one pair is always done, at its full size."""
 
 
@@ -88,9 +88,9 @@ def split(length: int) -> tuple[int, int]:
 
 
 def pairs_at_once(height: int, width: int) -> int:
-    """How many pairs' matches, of every eighth pixel with every eighth pixel, in both directions and coarser, fit in `ROOM`."""
+    """How many pairs' matches, of every eighth pixel with every eighth pixel, fit in `ROOM`."""
     places = sum(split(height), height) * sum(split(width), width) // 64
-    return max(1, ROOM // (places**2 * 4 * 2 * 4 // 3))
+    return max(1, ROOM // (places**2 * 4))
 
 
 @dataclass(frozen=True)

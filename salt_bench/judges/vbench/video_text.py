@@ -42,7 +42,6 @@ class ViclipText(Pass):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self._tower, self._device = viclip.load_text(setup.weights / viclip.FILE).to(setup.device), setup.device
         self._known: dict[str, np.ndarray] = {}  # the samples of a prompt share its text
 
     @classmethod
@@ -59,7 +58,9 @@ class ViclipText(Pass):
 
     @torch.inference_mode()
     def _encoded(self, text: str) -> np.ndarray:
-        return self._tower(viclip.tokenize(text).to(self._device))[0].cpu().numpy()
+        """The tower is mapped from its file again for every new text: it would lie idle beside the one for videos."""
+        tower = viclip.load_text(self.setup.weights / viclip.FILE).to(self.setup.device)
+        return tower(viclip.tokenize(text).to(self.setup.device))[0].cpu().numpy()
 
 
 class _Watching(Running):

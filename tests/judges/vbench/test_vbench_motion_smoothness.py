@@ -108,7 +108,7 @@ def test_the_fill_repeats_the_border(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_matches_of_a_batch_fit_in_the_room() -> None:
-    assert pairs_at_once(480, 832) == 5
+    assert pairs_at_once(480, 832) == 3
     assert pairs_at_once(2160, 3840) == 1
 
 

@@ -17,17 +17,33 @@ EPS = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """What attention can look at: `keys` and `values`, each (B, heads, S, width of a head)."""
+    """What attention can look at: `keys` and `values`, each (B, heads, S, width of a head). `room`, if any, is a larger memory
+    that begins with this one."""
 
     keys: Tensor
     values: Tensor
+    room: Memory | None = None
 
     def __len__(self) -> int:
         return self.keys.shape[2]
 
+    def roomy(self, more: int) -> Memory:
+        """The same with room for `more` behind it, where `then` writes without a copy of what is there already."""
+        whole = Memory(F.pad(self.keys, (0, 0, 0, more)), F.pad(self.values, (0, 0, 0, more)))
+        return whole.first(len(self))
+
+    def first(self, length: int) -> Memory:
+        """The beginning of this, with the rest as its room."""
+        return Memory(self.keys[:, :, :length], self.values[:, :, :length], self)
+
     def then(self, other: Memory) -> Memory:
-        """This and, behind it, what came later."""
-        return Memory(torch.cat([self.keys, other.keys], 2), torch.cat([self.values, other.values], 2))
+        """This and, behind it, what came later. Of two that go on in the same room only the newer one is true."""
+        end = len(self) + len(other)
+        if self.room is None or end > len(self.room):
+            return Memory(torch.cat([self.keys, other.keys], 2), torch.cat([self.values, other.values], 2))
+        self.room.keys[:, :, len(self) : end] = other.keys
+        self.room.values[:, :, len(self) : end] = other.values
+        return self.room.first(end)
 
     def rows(self, index: Tensor) -> Memory:
         """The memories of other rows of the batch: what a beam needs when it goes on from another one."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from salt_bench.judges.vbench import resizing, weights
 
@@ -136,12 +137,34 @@ def _empty(state: Weights, precision: str) -> tuple[Any, torch.dtype]:
         return CLIP(state["text_projection"].shape[1], vision, text, quick_gelu=True, cast_dtype=dtype), dtype
 
 
+class _Widened(nn.Module):
+    """A layer that stays as it was released, in half precision, and computes in single: of all layers only one is in memory
+    twice, and what was mapped from a file stays there."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        wide = {name: value.float() for name, value in self.layer.named_parameters()}
+        return torch.func.functional_call(self.layer, wide, inputs, named)
+
+    def get_weight_dtype(self) -> torch.dtype:
+        """What the stack's inputs are brought to: open_clip asks its first layer."""
+        return torch.float32
+
+
 def _filled(model: Any, state: Weights, dtype: torch.dtype) -> Any:
     from open_clip.model import convert_weights_to_lp
 
-    model.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
-    if dtype == torch.float16:
+    half = dtype == torch.float16
+    layers = model.transformer.resblocks
+    kept = {name: value if not half and ".resblocks." in name else value.float() for name, value in state.items()}
+    model.load_state_dict(kept, assign=True)
+    if half:
         convert_weights_to_lp(model, dtype)
+    else:
+        model.transformer.resblocks = nn.ModuleList(map(_Widened, layers))
     return model.eval().requires_grad_(False)
 
 

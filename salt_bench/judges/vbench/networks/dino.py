@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -73,5 +74,5 @@ def positions(table: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
 def load(path: Path, device: str) -> Dino:
     """The network in `path`, one for all who ask."""
     with weights.reading(path):
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location=device, weights_only=True, mmap=zipfile.is_zipfile(path))
         return Dino({name: value.float() for name, value in state.items()})

@@ -63,7 +63,7 @@ class Raft:
 
         model = self.model
         with torch.inference_mode():
-            model.corr_block.build_pyramid(first.features, second.features)
+            model.corr_block.corr_pyramid = matches(first.features, second.features, model.corr_block.num_levels)
             hidden, context = torch.split(first.context, [128, 128], dim=1)
             hidden, context = torch.tanh(hidden), F.relu(context)
             start = make_coords_grid(len(hidden), *hidden.shape[-2:]).to(hidden.device)
@@ -72,8 +72,21 @@ class Raft:
                 found = model.corr_block.index_pyramid(centroids_coords=coords)
                 hidden, change = model.update_block(hidden, context, found, coords - start)
                 coords = coords + change
-            model.corr_block.corr_pyramid = []  # it is by far the largest thing here
+            model.corr_block.corr_pyramid = []
             return upsample_flow(coords - start, up_mask=model.mask_predictor(hidden))
+
+
+def matches(before: torch.Tensor, after: torch.Tensor, levels: int) -> list[torch.Tensor]:
+    """How well each place of features (B, C, H, W) matches all others, as pictures (B · H · W, 1, H, W), (…, H/2, W/2) …
+
+    It is by far the largest thing here: torchvision's own has it twice while it divides by the root of C, which is done to the
+    features here. That root is 16, so no bit differs."""
+    batch, channels, height, width = before.shape
+    scaled = (before / channels**0.5).flatten(2).transpose(1, 2)
+    found = [(scaled @ after.flatten(2)).view(batch * height * width, 1, height, width)]
+    for _ in range(levels - 1):
+        found.append(F.avg_pool2d(found[-1], 2))
+    return found
 
 
 def padded(frames: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ MEAN = (123.675, 116.28, 103.53)
 DEVIATION = (58.395, 57.12, 57.375)
 MULTIPLE = 32
 PREFIX = 14
-AT_ONCE = 64  # boxes: bounds the memory of their prefixes
+AT_ONCE = 32  # boxes: bounds the memory of their prefixes
 
 
 @dataclass(frozen=True)

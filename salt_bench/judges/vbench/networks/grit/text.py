@@ -53,12 +53,13 @@ class Writer(nn.Module):
         self.output.weight = self.embedding.words.weight
 
     def read(self, prefix: Tensor) -> list[Memory]:
-        """What the prefix leaves in the memory of every layer."""
-        return self.transformer.encoder(self.object_feature_projection(prefix))[1]
+        """What the prefix leaves in the memory of every layer, with room for one text at a time behind it."""
+        return [memory.roomy(LONGEST) for memory in self.transformer.encoder(self.object_feature_projection(prefix))[1]]
 
     def forward(self, tokens: Tensor, start: int, past: list[Memory]) -> tuple[Tensor, list[Memory]]:
         """(n, t) tokens from place `start` on, after `past`: logits (n, t, vocabulary), and what to pass next time."""
-        mask = causal(tokens.shape[1], len(past[0]) + tokens.shape[1], tokens.device)
+        alone = tokens.shape[1] == 1  # a single token looks at all there is
+        mask = None if alone else causal(tokens.shape[1], len(past[0]) + tokens.shape[1], tokens.device)
         x, memories = self.transformer.encoder(self.embedding(tokens, start), past, mask)
         return self.output(x), memories
 

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 EPS = 1e-6
+ROOM = 128 << 20
+"""Bytes that the position biases of some heads may take; one head's are always whole."""
 
 
 def between(table: Tensor, size: int) -> Tensor:
@@ -48,8 +50,10 @@ class Attention(nn.Module):
         """(B, h, w, width)."""
         batch, height, width, _ = x.shape
         query, key, value = self.qkv(x.flatten(1, 2)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=self.bias(query, height, width))
-        return self.proj(seen.transpose(1, 2).reshape(batch, height, width, -1))
+        heads = max(1, ROOM // (4 * batch * (height * width) ** 2))
+        parts = zip(query.split(heads, 1), key.split(heads, 1), value.split(heads, 1), strict=True)
+        seen = [F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias(q, height, width)) for q, k, v in parts]
+        return self.proj(torch.cat(seen, 1).transpose(1, 2).reshape(batch, height, width, -1))
 
 
 class FeedForward(nn.Module):
