@@ -43,6 +43,11 @@ def test_positions_are_stretched_by_dinos_factor() -> None:
         assert torch.allclose(row, want, atol=1e-4) is same
 
 
+def test_dino_norms_keep_off_zero_by_a_millionth() -> None:
+    net = dino.Dino({"norm.weight": torch.ones(2), "norm.bias": torch.zeros(2)})
+    assert net._norm(torch.tensor([[0.0, 0.002]]), "norm")[0, 1].item() == pytest.approx(0.001 / (1e-6 + 1e-6) ** 0.5)
+
+
 def test_clip_is_open_clips() -> None:
     state, frames = tiny.clip("clip_b32"), films.noise(2, 224, 224)
     other = straight.clip(state, **tiny.SIZES["clip_b32"])
