@@ -56,8 +56,7 @@ class Judging:
         return len(list((self.folder / out / "cache").glob("??/*.json")))
 
     def kill_within(self, out: str, seconds: float, group: bool) -> bool:
-        """Kills it `seconds` after its work has begun, with its worker or so that the worker has to notice by itself; False where
-        it had ended."""
+        """Kills it `seconds` after its work has begun, alone or with its worker; False where it had ended."""
         run = self.start(out)
         begun = time.monotonic() + 60
         while not (self.folder / out / "cache").is_dir() and time.monotonic() < begun:
