@@ -117,9 +117,6 @@ def test_three_sizes_by_the_longer_side_and_small_images_grow() -> None:
     assert [tuple(x.shape[2:]) for x in musiq.pyramid(torch.zeros(1, 3, 300, 512))] == [(131, 224), (225, 384), (300, 512)]
     cut = [tuple(x.shape[2:]) for x in musiq.pyramid(torch.zeros(1, 3, 310, 512))]
     assert cut[:2] == [(136, 224), (232, 384)], "135.6 and 232.5, whose half goes to the even number"
-        (136, 224),
-        (232, 384),
-    ]  # 135.6, 232.5
     assert [tuple(x.shape[2:]) for x in musiq.pyramid(torch.zeros(1, 3, 112, 56))] == [(224, 112), (384, 192), (112, 56)]
 
 
