@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from salt_bench.errors import UserError
+from salt_bench.judges.vbench.networks.bert import Memory
 from salt_bench.judges.vbench.networks.grit import boxes, miniature, proposals, text, vit
 from salt_bench.judges.vbench.networks.grit.checkpoint import load, shape
 from salt_bench.judges.vbench.networks.grit.fpn import ChannelNorm, Pyramid
@@ -103,6 +104,8 @@ def test_candidates_stand_in_the_middle_of_their_cells() -> None:
     found = proposals.candidates(heat, distances, 8)
     assert torch.equal(found.boxes, torch.tensor([[28 - 8.0, 4 - 16, 28 + 24, 4 + 32], [12 - 8, 20 - 16, 12 + 24, 20 + 32]]))
     assert torch.allclose(found.scores, torch.tensor([0.9, 0.5]))
+    coarse = proposals.candidates(torch.ones(1, 1), torch.ones(4, 1, 1), 16)
+    assert torch.equal(coarse.boxes, torch.tensor([[8 - 16.0, 8 - 16, 8 + 16, 8 + 16]])), "distances are in strides"
 
 
 def test_candidates_and_proposals_are_bounded() -> None:
@@ -346,6 +349,26 @@ def test_greedy_decoding_with_what_it_remembers_is_greedy_decoding(writer: text.
         lengths |= {len(one) for one in expected}
     assert len(lengths) > 1
     assert min(lengths) < 12, "no sentence ended: the test shows nothing"
+
+
+def test_a_token_may_come_back_but_not_at_once() -> None:
+    """The fifth word is always the best and the sixth the next: they take turns."""
+    odds = torch.zeros(1, 1, 120)
+    odds[..., 5], odds[..., 6] = 2.0, 1.0
+    stand_in = lambda tokens, start, past: (odds, past)  # noqa: E731
+    past = [Memory(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))]
+    assert text.write(stand_in, past, text.NAME, 4).tolist() == [[5, 6, 5, 6]]  # type: ignore[arg-type]
+
+
+def test_a_box_is_read_in_14_by_14_places_row_by_row(small: Grit, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+    decoder, maps = small.roi_heads.text_decoder.textual, small.backbone(noise(1, 3, 64, 96))
+    read = decoder.read
+    monkeypatch.setattr(decoder, "read", lambda prefix: (seen.append(prefix), read(prefix))[1])
+    regions = [torch.tensor([[3.0, 4, 50, 60]])]
+    small.roi_heads.texts(maps, regions)
+    assert seen[0].shape == (1, 196, 64)
+    assert torch.equal(seen[0][0, 14 * 2 + 5], boxes.pool(maps, regions, 14)[0, :, 2, 5])
 
 
 def test_no_box_has_no_text(writer: text.Writer) -> None:

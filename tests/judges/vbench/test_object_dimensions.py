@@ -79,11 +79,22 @@ def test_color_compares_the_name_of_the_best_instance_alone() -> None:
     assert judged(Color(), CAR, [[sky, car]]).value is None, "the car is not the frame's best"
     assert judged(Color(), CAR, [[plain, see("dog", description="a red dog")]]).value == 1, "any description counts"
     assert judged(Color(), CAR, [[plain, sky]]).value == 0
+    assert judged(Color(), CAR, [[plain, sky], [sky, car]]).value == 0, "nor does a car behind it make its frame right"
 
 
 def test_color_finds_letters_not_words() -> None:
     assert judged(Color(), CAR, [[see("car", description="a colored car")]]).value == 1
     assert judged(Color(), CAR, [[see("car", description="a blackened car")]]).value == 0
+
+
+def test_a_is_taken_away_before_an() -> None:
+    assert thing("aa n red car", "red") == "car"
+
+
+def test_color_knows_twelve_colors() -> None:
+    for color in ["white", "red", "pink", "blue", "silver", "purple", "orange", "green", "gray", "yellow", "black", "grey"]:
+        found = judged(Color(), CAR, [[see("car", description=f"a {color} car")]])
+        assert found.value == float(color == "red"), color
 
 
 def test_color_leaves_out_a_video_without_colors() -> None:

@@ -207,6 +207,20 @@ def test_how_many_pairs_must_be_fast(count: int, fast: int, slow: int) -> None:
     assert (dynamic_degree.rule(film).need, static_filter.rule(film).most) == (fast, slow)
 
 
+def test_how_many_pixels_count_and_who_compares_the_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("salt_bench.judges.vbench.weights.locate", lambda folder, name: Path(name))
+    monkeypatch.setattr(raft, "load", lambda path, device: Brightness())
+    fast, slow = dynamic_degree.FastPairs(SETUP).start(video()), static_filter.SlowPairs(SETUP).start(video())
+    assert (fast.share, fast.ends, slow.share, slow.ends) == (0.05, False, 0.02, True)  # type: ignore[attr-defined]
+    assert raft.ITERATIONS == 20
+
+
+def test_a_style_is_kept_under_its_own_words() -> None:
+    said = {"appearance_style": {"appearance_style": "Van Gogh style"}}
+    assert StyleText.reads(video(text="a cat", auxiliary=said)) == "Van Gogh style"
+    assert ClipPictures.reads(video(text="a cat", auxiliary=said)) == ""
+
+
 def test_passes_that_read_all_frames_choose_none() -> None:
     kinds = [subject.DinoFrames, background_consistency.ClipFrames, Differences, motion_smoothness.AmtPass, Beauty]
     for kind in (*kinds, *_PASSES.values(), ClipPictures, static_filter.SlowPairs):
