@@ -150,6 +150,12 @@ def test_a_diagonal_is_neither() -> None:
     assert spatial("on the left of", frame).value == spatial("on the top of", frame).value == 0
 
 
+def test_centres_decide_and_not_corners() -> None:
+    """20 apart on the left edges, but the centres are 16 apart across and 17.5 along."""
+    frame = [see("dog", (0, 0, 10, 10)), see("cat", (20, 0, 22, 45))]
+    assert (spatial("on the left of", frame).value, spatial("on the top of", frame).value) == (0, 1)
+
+
 def test_two_of_the_same_are_a_pair_and_others_are_not() -> None:
     assert spatial("on the left of", [DOG, see("dog", (40, 0, 50, 10))]).value == 1
     assert spatial("on the left of", [DOG, see("bird", (40, 0, 50, 10))]).value == 0
