@@ -76,14 +76,20 @@ class Engine:
 
     def _known(self, job: Job, asked: Sequence[Dimension]) -> _Known:
         digest = files.digest(job.path)
+        known = self._remembered(job, digest, asked)
+        if known is None:
+            with self.store.alone(digest):  # another process may be at a copy of this video
+                known = self._remembered(job, digest, asked) or self._seen(job, digest, asked)
+        return known
+
+    def _remembered(self, job: Job, digest: str, asked: Sequence[Dimension]) -> _Known | None:
         facts = self.store.facts(digest)
-        if facts:
-            notes = tuple(facts.pop("notes"))
-            video = replace(job.video(), **facts)
-            kept = self._kept(digest, video, wanted(asked, video))
-            if None not in kept.values():
-                return _Known(video, notes, {name: found for name, found in kept.items() if found is not None}, {}, 0, {})
-        return self._seen(job, digest, asked)
+        if facts is None:
+            return None
+        notes = tuple(facts.pop("notes"))
+        video = replace(job.video(), **facts)
+        found = {name: one for name, one in self._kept(digest, video, wanted(asked, video)).items() if one is not None}
+        return _Known(video, notes, found, {}, 0, {}) if len(found) == len(wanted(asked, video)) else None
 
     def _seen(self, job: Job, digest: str, asked: Sequence[Dimension]) -> _Known:
         """Decodes, and keeps what is new."""

@@ -110,12 +110,23 @@ def _files(videos: Path) -> tuple[dict[str, Path], list[str]]:
         return {_readable(Path(videos.name)): videos}, []
     if not videos.is_dir():
         raise WrongUse(f"no folder {videos}: give a folder of videos, or one video")
-    seen = sorted((_readable(path.relative_to(videos)), path) for path in videos.rglob("*") if path.is_file())
-    shown = [(name, path) for name, path in seen if not any(part.startswith(".") for part in Path(name).parts)]
-    found = {name: path for name, path in shown if path.suffix.lower() in SUFFIXES}
+    seen = sorted(
+        (_readable(path.relative_to(videos)), path) for path in videos.rglob("*") if path.is_file() or path.is_symlink()
+    )
+    found = {name: path for name, path in seen if _is_video(path) and not _hidden(name)}
     if not found:
         raise WrongUse(f"no videos in {videos}: it holds no file with one of the extensions {' '.join(SUFFIXES)}")
-    return found, [name for name, _ in shown if name not in found]
+    return found, [name for name, path in seen if name not in found and (_is_video(path) or not _hidden(name))]
+
+
+def _is_video(path: Path) -> bool:
+    """By its name. A link that leads nowhere is one that cannot be read; one to a folder is none, and is not followed."""
+    return path.suffix.lower() in SUFFIXES and not path.is_dir()
+
+
+def _hidden(name: str) -> bool:
+    """What systems leave behind, such as ".DS_Store" and "._clip.mp4"."""
+    return any(part.startswith(".") for part in Path(name).parts)
 
 
 def _readable(path: Path) -> str:

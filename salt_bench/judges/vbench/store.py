@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -41,6 +42,12 @@ class Store:
         memory = io.BytesIO()
         np.savez(memory, allow_pickle=False, **found)
         files.write_bytes(self._path(digest, look, video), memory.getvalue())
+
+    @contextmanager
+    def alone(self, digest: str) -> Iterator[None]:
+        """Nobody else looks at a video with this digest meanwhile: copies of one video are looked at once, whoever is first."""
+        with files.lock(self.folder / digest[:2] / f".{digest}.lock"):
+            yield
 
     def facts(self, digest: str) -> dict[str, Any] | None:
         """What `keep_facts` was told of the video with this digest."""

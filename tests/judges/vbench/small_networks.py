@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torchvision.models.optical_flow import raft_large
 
@@ -44,6 +45,15 @@ def loud(key: str, value: torch.Tensor) -> torch.Tensor:
         if value.ndim > 1 and "mbedding" not in key
         else value + 0.1 * torch.randn_like(value)
     )
+
+
+def drawn(network: torch.nn.Module, gain: float) -> torch.nn.Module:
+    """All parameters random, from numpy's frozen generator: the same numbers with every version of torch."""
+    draws = np.random.RandomState(0)
+    for value in network.parameters():
+        size = value[0].numel() if value.ndim > 1 else 1
+        value.data = torch.from_numpy(draws.standard_normal(value.shape) * gain / size**0.5).float()
+    return network.eval()
 
 
 def dino() -> State:

@@ -140,3 +140,24 @@ def test_a_picture_is_done_when_no_unfinished_sentence_could_win() -> None:
     sentences.close(-9.0, 5)
     assert sentences.done
     assert sentences.best() == [1, 1, 1, 1]
+
+
+def test_a_beam_takes_along_what_its_own_words_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third beam overtakes: what is remembered at its place must be its words, and lengths count the word to come."""
+    seen, lengths = [], []
+    close = Sentences.close
+    monkeypatch.setattr(Sentences, "close", lambda self, best, length: (lengths.append(length), close(self, best, length))[1])
+
+    def step(tokens: Tensor, start: int, past: Sequence[Memory] | None) -> tuple[Tensor, list[Memory]]:
+        every = tokens if past is None else torch.cat([past[0].keys[:, 0, :, 0].long(), tokens], 1)
+        seen.append(every.tolist())
+        odds = torch.full((len(tokens), 7), -50.0)
+        for row, word in zip(odds, every[:, -1].tolist(), strict=True):
+            row[1:4] = {5: torch.tensor([-1.0, -1.1, -1.2]), 2: torch.tensor([-3.0, -3.1, -9])}.get(word, torch.tensor(-9.0))
+            row[4] = -0.1 if word == 3 else -50.0
+        carried = every[:, None, :, None].double()
+        return odds, [Memory(carried, carried)]
+
+    search(step, (5,), 1, 0, Rule(3, 4, 0))
+    assert seen == [[[5]] * 3, [[5, 1], [5, 2], [5, 3]], [[5, 3, 4], [5, 2, 1], [5, 2, 2]]]
+    assert lengths == [2, 3, 4]

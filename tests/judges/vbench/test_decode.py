@@ -9,6 +9,8 @@ import av
 import films
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -104,6 +106,16 @@ def test_the_filter_is_bilinear_and_not_the_library_default(tmp_path: Path) -> N
             both = block
     assert np.array_equal(both[(384, 384)], found)
     assert np.array_equal(both[None], read(path)), "the scaler leaves the frame itself alone"
+
+
+def test_the_filter_goes_in_straight_lines_and_keeps_the_channels(tmp_path: Path) -> None:
+    """An edge of 64 and 192, enlarged four-fold: bilinear stays between, bicubic overshoots; torch's bilinear agrees."""
+    frames = np.full((2, 32, 32, 3), 64, np.uint8)
+    frames[:, :, 16:, 0], frames[:, 16:, :, 2] = 192, 192
+    found = read(films.write(tmp_path / "x.mkv", frames), (128, 128))
+    wanted = F.interpolate(torch.from_numpy(frames).permute(0, 3, 1, 2).float(), (128, 128), mode="bilinear")
+    assert (int(found.min()), int(found.max())) == (64, 192)
+    assert np.abs(found - wanted.permute(0, 2, 3, 1).numpy()).max() <= 2
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from salt_bench.judges.vbench.base import Setup, Video
 from salt_bench.judges.vbench.detections import Detections, Instance, Looking, OpenCVDetections, in_bytes, in_float, target
 from salt_bench.judges.vbench.networks import wordpiece
 from salt_bench.judges.vbench.networks.grit import miniature
+from salt_bench.judges.vbench.networks.grit.model import Seen
 
 
 def pixels(*size: int) -> np.ndarray:
@@ -79,6 +80,14 @@ def test_frames_that_repeat_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) 
     assert found["name"].tolist() == ["3", "3", "5", "6", "7", "7", "3"]
     assert found["frame"].tolist() == list(range(7))
     assert looks == [1, 2, 1, 1]
+
+
+def test_boxes_are_cut_and_names_and_descriptions_are_kept_apart(tmp_path: Path) -> None:
+    wordpiece.write_small(tmp_path / detections.VOCABULARY)
+    network = detections.Network(tmp_path, "cpu", in_float)
+    red, cat = (network.words.encode(word)[1] for word in ("red", "cat"))
+    seen = Seen(torch.tensor([[1.9, 2.5, 30.99, 4.0]]), torch.tensor([0.75]), torch.tensor([[cat, 102]]), torch.tensor([[red]]))
+    assert list(network._instances(seen)) == [Instance((1, 2, 30, 4), 0.75, "cat", "red")]
 
 
 def test_a_pass_sees_named_things_and_forgets_nothing_between_videos(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from salt_bench.errors import UserError
+from salt_bench.judges.vbench.networks.bert import Memory
 from salt_bench.judges.vbench.networks.grit import boxes, miniature, proposals, text, vit
 from salt_bench.judges.vbench.networks.grit.checkpoint import load, shape
 from salt_bench.judges.vbench.networks.grit.fpn import ChannelNorm, Pyramid
@@ -103,6 +104,25 @@ def test_candidates_stand_in_the_middle_of_their_cells() -> None:
     found = proposals.candidates(heat, distances, 8)
     assert torch.equal(found.boxes, torch.tensor([[28 - 8.0, 4 - 16, 28 + 24, 4 + 32], [12 - 8, 20 - 16, 12 + 24, 20 + 32]]))
     assert torch.allclose(found.scores, torch.tensor([0.9, 0.5]))
+    coarse = proposals.candidates(torch.ones(1, 1), torch.ones(4, 1, 1), 16)
+    assert torch.equal(coarse.boxes, torch.tensor([[8 - 16.0, 8 - 16, 8 + 16, 8 + 16]])), "distances are in strides"
+
+
+def test_candidates_and_proposals_are_bounded() -> None:
+    heat = torch.tensor([[0.9e-4, 1.1e-4]])
+    assert len(proposals.candidates(heat, torch.ones(4, 1, 2), 8).scores) == 1, "more than a ten-thousandth"
+    assert len(proposals.candidates(torch.rand(40, 40), torch.ones(4, 40, 40), 8).scores) == 1000
+    corner = 20.0 * torch.arange(300)[:, None]
+    apart = Scored(torch.cat([corner, corner * 0, corner + 10, corner * 0 + 10], 1), torch.linspace(1, 0.6, 300))
+    assert len(proposals.strongest([apart]).boxes) == 256
+    assert len(boxes.final(apart.boxes, apart.scores, 10**4, 10**4).boxes) == 256
+
+
+def test_things_that_share_half_are_one() -> None:
+    """Boxes of 100 x 100, the second moved: 100 · (100 - d) / (100 · (100 + d)) is 0.54 for 30 and 0.48 for 35."""
+    for move, kept in ((30.0, 1), (35.0, 2)):
+        offered = torch.tensor([[0.0, 0, 100, 100], [move, 0, 100 + move, 100]])
+        assert len(boxes.final(offered, torch.tensor([0.9, 0.8]), 200, 200).boxes) == kept
 
 
 def test_no_candidate_is_without_width() -> None:
@@ -152,6 +172,59 @@ def test_pooling_reads_coordinates_of_the_picture() -> None:
     assert torch.allclose(pooled[2, :, 3, 3], torch.tensor([5500.0, 5500]), atol=1e-2), "the largest box, from the coarsest map"
 
 
+def test_a_bin_is_the_mean_of_as_many_places_as_it_has_cells() -> None:
+    """200 pixels are 25 cells of the finest map, 25/7 a bin: the mean of 4 x 4 places, read between cells."""
+    level = noise(1, 1, 32, 32)
+    pooled = boxes.pool([level, level, level], [torch.tensor([[20.0, 12, 220, 212]])], 7)
+    along = (torch.arange(28) + 0.5) * 25 / 28 - 0.5
+    x, y = (2 * (along + start / 8) / 31 - 1 for start in (20, 12))
+    places = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
+    wanted = nn.functional.avg_pool2d(nn.functional.grid_sample(level, places, align_corners=True), 4)
+    assert torch.allclose(pooled, wanted, atol=1e-4)
+
+
+def test_the_pyramid_is_made_of_its_parts() -> None:
+    net = randomised(Pyramid(vit.ViT(8, 1, 8, (14,), 14, 16, 14), 8, 4))
+    frames = noise(1, 3, 96, 160)
+    x, maps = net.bottom_up(frames), net(frames)
+
+    def part(name: str, x: Tensor) -> Tensor:
+        return net.get_submodule(name)(x)
+
+    for stride, start, found in ((8, part("fpn_stride_16_8", x), maps[0]), (16, x, maps[1]), (32, x, maps[2])):
+        if stride == 32:
+            start = start.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5))
+        small = part(f"fpn_stride{stride}_norm1", part(f"fpn_stride{stride}_conv1", start))
+        assert torch.allclose(found, part(f"fpn_stride{stride}_norm2", part(f"fpn_stride{stride}_conv2", small)), atol=1e-5)
+    assert torch.allclose(maps[3], net.top_block.p6(maps[2]), atol=1e-5)
+    assert maps[3].min() < 0
+    assert torch.allclose(maps[4], net.top_block.p7(maps[3].clamp(min=0)), atol=1e-5)
+
+
+def test_small_numbers_that_the_papers_and_the_released_network_fix() -> None:
+    with torch.device("meta"):
+        network = Grit(Shape())
+    assert [block.window for block in network.backbone.bottom_up.blocks] == [14, 14, 0] * 4, "2, 5, 8 and 11 see everything"
+    assert {(block.norm1.eps, block.norm2.eps) for block in network.backbone.bottom_up.blocks} == {(1e-6, 1e-6)}
+    assert (text.NAME, text.DESCRIPTION, text.END, text.LONGEST) == (101, 104, 102, 40)
+    written = network.roi_heads.text_decoder.textual
+    assert written.embedding.layer_norm.eps == 1e-8
+    assert written.transformer.encoder.layer[0].output.LayerNorm.eps == 1e-12
+    tower = network.proposal_generator.centernet_head.bbox_tower
+    assert [part.num_groups for part in tower if isinstance(part, nn.GroupNorm)] == [32] * 4
+
+
+def test_distances_are_scaled_for_each_level_and_never_negative() -> None:
+    head = randomised(proposals.Head(32), seed=4)
+    level = noise(1, 32, 4, 4)
+    raw = head.bbox_pred(head.bbox_tower(level))
+    assert raw.min() < 0
+    for (heat, far), scale in zip(head([level] * 5), head.scales, strict=True):
+        assert torch.allclose(far, (raw * scale.scale).clamp(min=0), atol=1e-5)
+        assert torch.allclose(heat, 1 / (1 + (-head.agn_hm(head.bbox_tower(level))).exp()), atol=1e-5)
+    assert len({round(scale.scale.item(), 4) for scale in head.scales}) == 5
+
+
 def test_pooling_belongs_to_its_frame_whatever_the_neighbours(small: Grit) -> None:
     maps = small.backbone(noise(2, 3, 64, 96))
     regions = [torch.tensor([[3.0, 4, 50, 60], [0, 0, 96, 64]]), torch.tensor([[10.0, 20, 30, 40]])]
@@ -183,7 +256,8 @@ def test_the_cascade_averages_its_stages_and_weighs_by_the_proposal() -> None:
         nn.init.zeros_(value)
     odds = (0.9, 0.8, 0.4)
     for predictor, odd in zip(cascade.box_predictor, odds, strict=True):
-        predictor.cls_score.bias.data[0] = math.log(odd / (1 - odd))
+        predictor.cls_score.bias.data[0] = math.log(odd / (1 - odd)) + 0.7
+        predictor.cls_score.bias.data[1] = 0.7  # what speaks against a thing counts too
     maps = [torch.zeros(1, 4, side, side) for side in (16, 8, 4)]
     offered = Scored(torch.tensor([[-10.0, 0, 50, 40], [60, 60, 90, 90], [70, 5, 80, 300]]), torch.tensor([0.9, 0.3, 0.6]))
     with torch.no_grad():
@@ -275,6 +349,26 @@ def test_greedy_decoding_with_what_it_remembers_is_greedy_decoding(writer: text.
         lengths |= {len(one) for one in expected}
     assert len(lengths) > 1
     assert min(lengths) < 12, "no sentence ended: the test shows nothing"
+
+
+def test_a_token_may_come_back_but_not_at_once() -> None:
+    """The fifth word is always the best and the sixth the next: they take turns."""
+    odds = torch.zeros(1, 1, 120)
+    odds[..., 5], odds[..., 6] = 2.0, 1.0
+    stand_in = lambda tokens, start, past: (odds, past)  # noqa: E731
+    past = [Memory(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))]
+    assert text.write(stand_in, past, text.NAME, 4).tolist() == [[5, 6, 5, 6]]  # type: ignore[arg-type]
+
+
+def test_a_box_is_read_in_14_by_14_places_row_by_row(small: Grit, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+    decoder, maps = small.roi_heads.text_decoder.textual, small.backbone(noise(1, 3, 64, 96))
+    read = decoder.read
+    monkeypatch.setattr(decoder, "read", lambda prefix: (seen.append(prefix), read(prefix))[1])
+    regions = [torch.tensor([[3.0, 4, 50, 60]])]
+    small.roi_heads.texts(maps, regions)
+    assert seen[0].shape == (1, 196, 64)
+    assert torch.equal(seen[0][0, 14 * 2 + 5], boxes.pool(maps, regions, 14)[0, :, 2, 5])
 
 
 def test_no_box_has_no_text(writer: text.Writer) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small_networks
 import torch
 from torch import Tensor
 
@@ -114,6 +115,8 @@ def test_the_pass_applies_its_mode(network: Brightness) -> None:
 
 def test_three_sizes_by_the_longer_side_and_small_images_grow() -> None:
     assert [tuple(x.shape[2:]) for x in musiq.pyramid(torch.zeros(1, 3, 300, 512))] == [(131, 224), (225, 384), (300, 512)]
+    cut = [tuple(x.shape[2:]) for x in musiq.pyramid(torch.zeros(1, 3, 310, 512))]
+    assert cut[:2] == [(136, 224), (232, 384)], "135.6 and 232.5, whose half goes to the even number"
     assert [tuple(x.shape[2:]) for x in musiq.pyramid(torch.zeros(1, 3, 112, 56))] == [(224, 112), (384, 192), (112, 56)]
 
 
@@ -169,10 +172,15 @@ def test_a_token_reads_its_patch_with_the_channels_last() -> None:
     network, seen = small(), []
     network.block1.register_forward_hook(lambda module, given, made: seen.extend((given[0], made)))
     network.embedding.weight.data.zero_()
-    network.embedding.weight.data[0, (3 * 8 + 5) * 256 + 77] = 1
     network.embedding.bias.data.zero_()
-    token = network.token(torch.rand(1, 2, 3, 32, 32, generator=torch.Generator().manual_seed(1)))
-    torch.testing.assert_close(token[0, :, 0], seen[1][:, 77, 3, 5])
+    cut = torch.rand(1, 2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    network.token(cut)
+    channel = int(seen[1][:, :, 3, 5].amin(0).argmax())  # one that says something of both patches
+    assert seen[1][:, channel, 3, 5].min() > 0
+    network.embedding.weight.data[0, (3 * 8 + 5) * 256 + channel] = 1
+    seen.clear()
+    token = network.token(cut)
+    torch.testing.assert_close(token[0, :, 0], seen[1][:, channel, 3, 5])
     assert seen[0].min() >= 0
     assert seen[0].max() > 0
 
@@ -197,3 +205,24 @@ def test_tokens_are_told_where_they_lie_and_at_which_scale() -> None:
     torch.testing.assert_close(x[0, 0], encoder.cls[0, 0])
     torch.testing.assert_close(x[0, 1 + 7 + 3], where[20 + 4] + scale[0])  # row 1 of 4, column 3 of 7
     torch.testing.assert_close(x[0, -1], where[5] + scale[2])
+
+
+@torch.inference_mode()
+def test_scores_are_the_known_ones() -> None:
+    """A drawn network's, written down when the same code agreed with the official numbers on the real shapes: of noise, of
+    noise that is darker and weaker, and of noise on one half of a grey image."""
+    images = torch.from_numpy(np.random.RandomState(1).random_sample((1, 3, 50, 70))).float().repeat(3, 1, 1, 1)
+    images[1] *= 0.2
+    images[2, :, :, 35:] = 0.5
+    scores = small_networks.drawn(musiq.Musiq(layers=2), 2.0)(images)
+    assert scores.tolist() == pytest.approx([9.61511, 9.40119, 8.98547], abs=2e-4)
+
+
+def test_norms_keep_off_zero_by_the_known_amounts() -> None:
+    network = small()
+    block, encoder = network.block1, network.transformer_encoder
+    assert network.gn_root.eps == 1e-6
+    assert {norm.eps for norm in (block.gn1, block.gn2, block.gn3, block.gn_proj)} == {1e-4}
+    layer = encoder.transformer["encoderblock_0"]
+    assert {norm.eps for norm in (layer.norm1, layer.norm2, encoder.encoder_norm)} == {1e-6}
+    assert (musiq.LAYERS, musiq.HEADS) == (14, 6)

@@ -79,11 +79,22 @@ def test_color_compares_the_name_of_the_best_instance_alone() -> None:
     assert judged(Color(), CAR, [[sky, car]]).value is None, "the car is not the frame's best"
     assert judged(Color(), CAR, [[plain, see("dog", description="a red dog")]]).value == 1, "any description counts"
     assert judged(Color(), CAR, [[plain, sky]]).value == 0
+    assert judged(Color(), CAR, [[plain, sky], [sky, car]]).value == 0, "nor does a car behind it make its frame right"
 
 
 def test_color_finds_letters_not_words() -> None:
     assert judged(Color(), CAR, [[see("car", description="a colored car")]]).value == 1
     assert judged(Color(), CAR, [[see("car", description="a blackened car")]]).value == 0
+
+
+def test_a_is_taken_away_before_an() -> None:
+    assert thing("aa n red car", "red") == "car"
+
+
+def test_color_knows_twelve_colors() -> None:
+    for color in ["white", "red", "pink", "blue", "silver", "purple", "orange", "green", "gray", "yellow", "black", "grey"]:
+        found = judged(Color(), CAR, [[see("car", description=f"a {color} car")]])
+        assert found.value == float(color == "red"), color
 
 
 def test_color_leaves_out_a_video_without_colors() -> None:
@@ -137,6 +148,12 @@ def test_above_is_below(side: str) -> None:
 def test_a_diagonal_is_neither() -> None:
     frame = [see("dog", (0, 0, 10, 10)), see("cat", (30, 30, 40, 40))]
     assert spatial("on the left of", frame).value == spatial("on the top of", frame).value == 0
+
+
+def test_centres_decide_and_not_corners() -> None:
+    """20 apart on the left edges, but the centres are 16 apart across and 17.5 along."""
+    frame = [see("dog", (0, 0, 10, 10)), see("cat", (20, 0, 22, 45))]
+    assert (spatial("on the left of", frame).value, spatial("on the top of", frame).value) == (0, 1)
 
 
 def test_two_of_the_same_are_a_pair_and_others_are_not() -> None:

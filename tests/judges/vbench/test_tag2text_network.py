@@ -166,6 +166,35 @@ def test_tags_are_those_that_are_sure_but_for_six() -> None:
     assert len(SUPPRESSED) == 6
 
 
+def test_frames_are_shown_as_imagenet_has_them(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A captioner's bytes are divided by 255, and 0.485 of red, 0.456 of green and 0.406 of blue are the middle."""
+    captioner, seen = Captioner(cache, "cpu"), []
+    monkeypatch.setattr(Tag2Text, "look", lambda self, pixels: seen.append(pixels) or noise(len(pixels), 3, 64))
+    monkeypatch.setattr(Tag2Text, "tags", lambda self, picture: [[] for _ in picture])
+    monkeypatch.setattr(Tag2Text, "say", lambda self, picture, tokens, *rest: [[] for _ in tokens])
+    captioner(np.zeros((1, 384, 384, 3), np.uint8) + np.array([255, 51, 0], np.uint8))
+    torch.testing.assert_close(seen[0][0, :, 7, 9], torch.tensor([1.0, 0.2, 0.0]))
+    monkeypatch.undo()
+    network = miniature.miniature(0)
+    network.visual_encoder.forward = lambda x: x  # type: ignore[method-assign]
+    middle, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    shown = network.look((middle + 2 * deviation)[None, :, None, None].expand(1, 3, 4, 4))
+    torch.testing.assert_close(shown, torch.full((1, 3, 4, 4), 2.0))
+
+
+def test_sixteen_frames_of_384_by_384_are_described(cache: Path) -> None:
+    one = Captions(Setup(cache))
+    assert one.size == (384, 384)
+    assert len(one.chosen(Video(Path("x.mp4"), 40, 480, 832, 8.0))) == 16
+
+
+def test_tags_are_found_by_two_layers() -> None:
+    network, counted = miniature.miniature(0, Shape(**{**vars(miniature.SMALL), "encoder_depth": 3})), []
+    network.fc.forward = lambda labels, layers, picture: counted.append(len(layers)) or torch.zeros(1, 8)  # type: ignore
+    network.tags(noise(1, 3, 64))
+    assert counted == [2]
+
+
 def test_the_causal_mask_lets_see_oneself_and_the_past() -> None:
     assert causal(2, 4, torch.device("cpu")).tolist() == [[True, True, True, False], [True] * 4]
 

@@ -133,6 +133,16 @@ def test_a_video_that_kills_its_worker_costs_only_its_own_rows(workers: int) -> 
     assert "worker process died" in dead[0].rows[0].note
 
 
+def test_copies_of_a_video_are_looked_at_once_by_workers_side_by_side(engine: Engine, tmp_path: Path) -> None:
+    jobs = []
+    for number in range(12):
+        path = films.write(tmp_path / f"{number}-0.mkv", films.noise(3, seed=number))
+        jobs += [job(path), job(Path(shutil.copy(path, tmp_path / f"{number}-1.mkv")))]
+    done = list(crew.judge_all(engine, jobs, 2))
+    assert [(row.video, row.note) for one in done for row in one.rows if row.value is None] == []
+    assert sum(one.decodes for one in done) == 12
+
+
 def test_a_failed_job_has_all_of_its_rows() -> None:
     done = failed(Job("x", Path(), "t", 1, ("scene", "color")), "why")
     assert [(row.judge, row.value, row.note) for row in done.rows] == [

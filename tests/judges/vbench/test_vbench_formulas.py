@@ -21,11 +21,12 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import v2 as T
 
 from salt_bench.errors import UserError
-from salt_bench.judges.vbench import background_consistency, dynamic_degree, features, motion, static_filter
+from salt_bench.judges.vbench import background_consistency, dynamic_degree, features, motion, motion_smoothness, static_filter
 from salt_bench.judges.vbench import subject_consistency as subject
 from salt_bench.judges.vbench.aesthetic_quality import AestheticQuality, Beauty
 from salt_bench.judges.vbench.appearance_style import AppearanceStyle, ClipPictures, StyleText, style
-from salt_bench.judges.vbench.base import Refused, Setup, Video
+from salt_bench.judges.vbench.base import Pass, Refused, Setup, Video
+from salt_bench.judges.vbench.imaging_quality import _PASSES
 from salt_bench.judges.vbench.networks import clip, dino, raft
 from salt_bench.judges.vbench.resizing import CLIP, corner, short, shorten
 from salt_bench.judges.vbench.temporal_flickering import Differences, TemporalFlickering
@@ -132,7 +133,7 @@ def test_half_precision_is_compared_in_half_precision() -> None:
 def test_flickering_by_hand() -> None:
     dimension = TemporalFlickering()
     word = dimension(video(), {Differences: {"means": np.array([0.0, 51.0])}})
-    assert word.value == pytest.approx(0.9, abs=1e-12)
+    assert (word.value, word.weight) == (pytest.approx(0.9, abs=1e-12), 1)
     running = Differences(SETUP).start(video())
     for block in (np.array([[10, 250]]), np.array([[20, 250], [0, 0]])):
         running.take(block[:, :, None, None].repeat(3, 3).astype(np.uint8))
@@ -151,7 +152,10 @@ def test_aesthetic_quality_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     running.take(films.noise(2))
     rows = running.result()
     assert rows["rows"] == pytest.approx([7.0, 6.0], abs=1e-5)
-    assert AestheticQuality()(video(), {Beauty: rows}).value == pytest.approx(0.65, abs=1e-6)
+    word = AestheticQuality()(video(), {Beauty: rows})
+    assert word.value == pytest.approx(0.65, abs=1e-6)
+    assert AestheticQuality()(video(), {Beauty: {"rows": np.float32([1, 2, 6])}}).value == pytest.approx(0.3), "no median"
+    assert word.weight == 1
 
 
 def test_appearance_style_by_hand() -> None:
@@ -179,6 +183,7 @@ def test_dynamic_degree_by_hand() -> None:
     rule = dynamic_degree.rule(video(frames=17, fps=20.0, height=176, width=136))
     assert (rule.speed, rule.need, rule.pairs) == (3.1875, 2, 8)
     assert not rule.dynamic([3.2] + [3.1] * 7)
+    assert not rule.dynamic([3.1875] * 8), "as fast as is not faster than"
     assert rule.dynamic([3.2, 3.1, 3.2])
     assert not dynamic_degree.rule(video(frames=1)).dynamic([]), "one frame does not move"
     assert dynamic_degree.rule(video(frames=2)).need == 0
@@ -190,8 +195,37 @@ def test_the_static_filter_by_hand() -> None:
     assert (rule.speed, rule.most, rule.far) == (1.59375, 2, 6.375)
     assert rule.static([1.6, 1.6, 1.5], [6.3, 6.3])
     assert not rule.static([1.6, 1.6, 1.6], [0, 0])
+    assert rule.static([1.59375] * 16, [6.375, 6.375]), "as fast as is not faster than, as far as is not farther"
     assert not rule.static([0, 0, 0], [6.4, 0])
     assert not rule.static([0, 0, 0], [0, 6.4])
+
+
+@pytest.mark.parametrize(("count", "fast", "slow"), [(7, 2, 1), (14, 4, 2), (10, 2, 1), (20, 5, 2), (12, 3, 2), (36, 9, 4)])
+def test_how_many_pairs_must_be_fast(count: int, fast: int, slow: int) -> None:
+    """A quarter of the frames for dynamic degree, an eighth for the static filter, halves to the even number."""
+    film = video(frames=count)
+    assert (dynamic_degree.rule(film).need, static_filter.rule(film).most) == (fast, slow)
+
+
+def test_how_many_pixels_count_and_who_compares_the_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("salt_bench.judges.vbench.weights.locate", lambda folder, name: Path(name))
+    monkeypatch.setattr(raft, "load", lambda path, device: Brightness())
+    fast, slow = dynamic_degree.FastPairs(SETUP).start(video()), static_filter.SlowPairs(SETUP).start(video())
+    assert (fast.share, fast.ends, slow.share, slow.ends) == (0.05, False, 0.02, True)  # type: ignore[attr-defined]
+    assert raft.ITERATIONS == 20
+
+
+def test_a_style_is_kept_under_its_own_words() -> None:
+    said = {"appearance_style": {"appearance_style": "Van Gogh style"}}
+    assert StyleText.reads(video(text="a cat", auxiliary=said)) == "Van Gogh style"
+    assert ClipPictures.reads(video(text="a cat", auxiliary=said)) == ""
+
+
+def test_passes_that_read_all_frames_choose_none() -> None:
+    kinds = [subject.DinoFrames, background_consistency.ClipFrames, Differences, motion_smoothness.AmtPass, Beauty]
+    for kind in (*kinds, *_PASSES.values(), ClipPictures, static_filter.SlowPairs):
+        assert kind.chosen is Pass.chosen, kind.name
+    assert Differences(SETUP).chosen(video()) is None
 
 
 SPEEDS = st.lists(st.sampled_from([0.0, 6.0, 6.1, 9.0]), max_size=40)
@@ -213,13 +247,14 @@ def test_the_early_exit_of_the_static_filter_is_exact(speeds: list[float]) -> No
 
 
 class Brightness:
-    """A stand-in for RAFT: the flow of a pair is how much brighter its second frame is, to the right."""
+    """A stand-in for RAFT: the flow of a pair is how much brighter its second frame is, to the right; darker counts double."""
 
     def encode(self, frames: torch.Tensor) -> raft.Encoded:
         return raft.Encoded(frames[:, :1], frames[:, :1])
 
     def flow(self, first: raft.Encoded, second: raft.Encoded) -> torch.Tensor:
         change = second.features - first.features
+        change = torch.where(change < 0, 2 * change, change)
         return torch.cat([change, torch.zeros_like(change)], dim=1)
 
 
@@ -243,7 +278,7 @@ def speeds(
 @pytest.mark.parametrize("at_once", [1, 2, 16])
 def test_every_pair_is_seen_once_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch, blocks: list[int], at_once: int) -> None:
     found = speeds(monkeypatch, [0, 1, 3, 6, 10, 15, 21], blocks, lambda seen: False, at_once)
-    assert found == {"pairs": [1, 2, 3, 4, 5, 6], "ends": [21, 21]}
+    assert found == {"pairs": [1, 2, 3, 4, 5, 6], "ends": [21, 42]}
 
 
 def test_a_settled_video_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import films
@@ -12,7 +14,9 @@ import straight
 import torch
 
 from salt_bench.errors import UserError
-from salt_bench.judges.vbench.networks import clip, dino, raft
+from salt_bench.judges.vbench.networks import clip, dino, musiq, raft, umt
+from salt_bench.judges.vbench.networks.grit import vit
+from salt_bench.judges.vbench.networks.tag2text import swin
 
 
 @pytest.mark.parametrize("size", [(224, 224), (224, 388), (301, 224)])
@@ -41,6 +45,49 @@ def test_positions_are_stretched_by_dinos_factor() -> None:
         places = (torch.arange(4, 20) + 0.5) * 14 / stretched - 0.5
         want = (keys(places[:, None] - torch.arange(14.0)) * line).sum(1)
         assert torch.allclose(row, want, atol=1e-4) is same
+
+
+def test_dino_norms_keep_off_zero_by_a_millionth() -> None:
+    net = dino.Dino({"norm.weight": torch.ones(2), "norm.bias": torch.zeros(2)})
+    assert net._norm(torch.tensor([[0.0, 0.002]]), "norm")[0, 1].item() == pytest.approx(0.001 / (1e-6 + 1e-6) ** 0.5)
+
+
+@pytest.mark.parametrize("make", [musiq.Mlp, umt.Mlp, lambda: vit.FeedForward(8, 16), lambda: swin.FeedForward(8)])
+@torch.inference_mode()
+def test_gelu_is_the_exact_one(make: Callable[[], torch.nn.Module]) -> None:
+    """Of 1 it is the normal distribution's 0.841345; the usual approximation says 0.841192."""
+    network = make()
+    for layer, weight, bias in ((network.fc1, 0.0, 1.0), (network.fc2, 1 / network.fc2.in_features, 0.0)):
+        layer.weight.fill_(weight)
+        layer.bias.fill_(bias)
+    found = network(torch.zeros(1, 1, network.fc1.in_features))
+    assert torch.allclose(found, torch.tensor(0.8413447), atol=1e-5)
+
+
+def test_the_widths_and_norms_of_umt() -> None:
+    with torch.device("meta"):
+        network = umt.Umt()
+    assert (len(network.blocks), umt.HEADS, umt.WIDTH) == (24, 16, 1024)
+    norms = [network.fc_norm, *(norm for block in network.blocks for norm in (block.norm1, block.norm2))]
+    assert {norm.eps for norm in norms} == {1e-6}
+
+
+@torch.inference_mode()
+def test_a_block_of_umt_adds_what_it_finds_to_what_it_got() -> None:
+    """With its projections silenced it changes nothing; with one it adds the attention, or the perceptron, of the normed."""
+    block = tiny.drawn(umt.Block(), 1.0)
+    x = torch.randn(1, 4, umt.WIDTH, generator=torch.Generator().manual_seed(0))
+    normed = [
+        torch.nn.functional.layer_norm(x, (umt.WIDTH,), norm.weight, norm.bias, 1e-6) for norm in (block.norm1, block.norm2)
+    ]
+    added = block.attn(normed[0]), block.mlp(normed[1])
+    kept = copy.deepcopy(block)
+    for silent in (kept.mlp.fc2.weight, kept.mlp.fc2.bias):
+        silent.zero_()
+    assert torch.allclose(kept(x), x + added[0], atol=1e-4)
+    for silent in (block.attn.proj.weight, block.attn.proj.bias):
+        silent.zero_()
+    assert torch.allclose(block(x), x + added[1], atol=1e-4)
 
 
 def test_clip_is_open_clips() -> None:

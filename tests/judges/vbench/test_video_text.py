@@ -159,3 +159,8 @@ def test_patches_of_all_frames_see_each_other() -> None:
     changed[:, :, 7] += 1
     assert (tower(clip) - tower(changed)).abs().max() > 1e-5
     assert (tower(clip) - tower(clip.flip(2))).abs().max() > 1e-7  # time is not symmetric
+
+
+def test_the_towers_have_24_and_12_layers() -> None:
+    with torch.device("meta"):
+        assert (len(viclip.VideoTower().transformer.resblocks), len(viclip.TextTower().transformer.resblocks)) == (24, 12)
