@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +26,7 @@ class Suite(StrEnum):
     """Whose judges."""
 
     vbench = "vbench"
+    vbench_i2v = "vbench_i2v"
 
 
 class Mode(StrEnum):
@@ -58,20 +59,27 @@ def judge(
     static_filter: Annotated[
         bool, typer.Option("--static-filter", help="Flickering: the first 5 static of 25 samples.")
     ] = False,
+    images: Annotated[Path | None, typer.Option(help="vbench_i2v: folder of input images.", show_default="none")] = None,
+    ratio: Annotated[str, typer.Option(help="vbench_i2v: which of its crops, e.g. 16-9.", show_default="none")] = "",
 ) -> None:
     """Judge VIDEOS by VBench's dimensions. Stop it at any time: the same command goes on."""
     from salt_bench.judges.vbench import dimensions as known
     from salt_bench.judges.vbench.base import Setup
 
-    names = [part.strip() for part in dimensions.split(",") if part.strip()] or known.usual()
-    known.check(names)
-    if static_filter and (mode is Mode.custom or "temporal_flickering" not in names):
-        raise WrongUse("--static-filter chooses among a prompt's samples: it needs --mode standard and temporal_flickering")
+    names = [part.strip() for part in dimensions.split(",") if part.strip()] or known.usual(suite)
+    known.check(names, suite)
+    if static_filter and (mode is Mode.custom or "temporal_flickering" not in names or suite is not Suite.vbench):
+        raise WrongUse(
+            "--static-filter chooses among a prompt's samples: it needs --suite vbench, --mode standard and temporal_flickering"
+        )
     if prompts and mode is Mode.standard:
         raise WrongUse("--prompts is for --mode custom; in standard mode the prompts are the suite's")
+    if (images or ratio) and suite is not Suite.vbench_i2v:
+        raise WrongUse("--images and --ratio are for --suite vbench_i2v")
     names = sorted(dict.fromkeys(names), key=known.order)
     setup = Setup(weights.expanduser(), _device(device), precision.value)
-    plan = _plan(videos, mode, names, setup.weights, prompts, static_filter)
+    source = _Source(suite, mode, setup.weights, prompts, images, ratio)
+    plan = _plan(videos, source, names, static_filter)
     asked = [*names, "static_filter"] if static_filter else names
     engine = _engine(setup, asked, out)
     try:
@@ -79,7 +87,7 @@ def judge(
     except KeyboardInterrupt:
         print("\nstopped; nothing finished is lost: the same command goes on where this one stopped", flush=True)
         raise typer.Exit(INTERRUPTED) from None
-    _write(out, plan, done, _protocol(engine, mode, asked, static_filter), static_filter)
+    _write(out, plan, done, _protocol(engine, source, asked, static_filter), static_filter)
 
 
 def _device(name: str) -> str:
@@ -96,12 +104,33 @@ def _gpu(name: str) -> str:
     return name
 
 
-def _plan(videos: Path, mode: Mode, names: Sequence[str], weights: Path, prompts: Path | None, static_filter: bool) -> Plan:
-    from salt_bench.judges.vbench import jobs, official
+@dataclass(frozen=True)
+class _Source:
+    """Where what belongs to the videos comes from: their prompts, and their input images."""
 
-    if mode is Mode.standard:
-        return jobs.standard(videos, names, official.suite(weights), static_filter)
-    return jobs.custom(videos, names, jobs.read_prompts(prompts) if prompts else {})
+    suite: Suite
+    mode: Mode
+    weights: Path
+    prompts: Path | None
+    images: Path | None
+    ratio: str
+
+
+def _plan(videos: Path, source: _Source, names: Sequence[str], static_filter: bool) -> Plan:
+    from salt_bench.judges.vbench import images, jobs, official
+
+    folder = images.place(source.images, source.ratio) if source.images else None
+    if source.mode is Mode.standard:
+        asked = official.suite(source.weights, source.suite)
+        plan = jobs.standard(videos, names, asked, static_filter)
+        found = images.of_suite(asked, folder) if folder else None
+    else:
+        prompts = jobs.read_prompts(source.prompts) if source.prompts else {}
+        plan = jobs.custom(videos, names, prompts)
+        found = images.of_prompts(prompts, source.prompts, folder)
+    if "i2v_subject" in names and not (folder or (found and found.named)):
+        raise WrongUse("i2v_subject compares a video with its input image: give their folder by --images")
+    return images.illustrated(plan, found) if found else plan
 
 
 def _engine(setup: Any, names: Sequence[str], out: Path) -> Engine:
@@ -137,14 +166,14 @@ def _finished(engine: Engine, plan: Plan, workers: int) -> dict[str, Done]:
     return done
 
 
-def _protocol(engine: Engine, mode: Mode, names: Sequence[str], static_filter: bool) -> dict[str, Any]:
+def _protocol(engine: Engine, source: _Source, names: Sequence[str], static_filter: bool) -> dict[str, Any]:
     """All that the numbers depend on besides the videos."""
     from importlib import metadata
 
     setup = engine.setup
     return {
-        "suite": "vbench",
-        "mode": mode.value,
+        "suite": source.suite.value,
+        "mode": source.mode.value,
         "dimensions": list(names),
         "frames": "PyAV, rgb24, one decode; deeper video brought to 8 bit, rotation applied",
         "device": setup.device.split(":")[0],
@@ -161,7 +190,6 @@ def _protocol(engine: Engine, mode: Mode, names: Sequence[str], static_filter: b
 def _write(out: Path, plan: Plan, done: Mapping[str, Done], protocol: dict[str, Any], static_filter: bool) -> None:
     """Both files, in the order of the videos' names, and a word on what is not in them."""
     from salt_bench import files
-    from salt_bench.composites import vbench_total
     from salt_bench.judges.vbench import dimensions, flickering_filter
 
     rows = [asdict(row) for job in plan.jobs for row in done[job.name].rows]
@@ -169,7 +197,7 @@ def _write(out: Path, plan: Plan, done: Mapping[str, Done], protocol: dict[str, 
         rows = flickering_filter.applied(rows)
     rows.sort(key=lambda row: (dimensions.order(row["judge"].removeprefix("vbench/")), row["video"]))
     files.write_text(out / "scores.jsonl", "".join(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows))
-    found = vbench_total.summarise(rows, protocol)
+    found = _summary(protocol["suite"], rows, protocol)
     found["missing"] += [f"{one['dimension']}: {one['video']}" for one in plan.missing]
     files.write_text(out / "summary.json", json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     timings = [{"video": one.job.name, "decodes": one.decodes, "seconds": dict(one.seconds)} for one in done.values()]
@@ -178,6 +206,12 @@ def _write(out: Path, plan: Plan, done: Mapping[str, Done], protocol: dict[str, 
         print(line, flush=True)
     if plan.missing or any(row["value"] is None for row in rows):
         raise typer.Exit(UNJUDGED)
+
+
+def _summary(suite: str, rows: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any]) -> dict[str, Any]:
+    from salt_bench.composites import vbench_i2v, vbench_total
+
+    return (vbench_i2v if suite == Suite.vbench_i2v else vbench_total).summarise(rows, protocol)
 
 
 def _report(out: Path, plan: Plan, rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> Iterator[str]:

@@ -37,7 +37,7 @@ class Setup:
 class Video:
     """What is known of a video before its frames are seen. `frames` counts them (after decoding, not as the container says),
     `fps` is the stream's average rate; `text` is the prompt and `index` the sample number in its file name; `auxiliary` is the
-    prompt's `auxiliary_info` in the suite."""
+    prompt's `auxiliary_info` in the suite; `image` is the picture that it was made from, where there was one."""
 
     path: Path
     frames: int
@@ -47,6 +47,7 @@ class Video:
     text: str = ""
     index: int = 0
     auxiliary: Mapping[str, Any] = field(default_factory=dict)
+    image: Path | None = None
 
 
 Found = Mapping[str, np.ndarray]

@@ -28,9 +28,10 @@ class Job:
     index: int
     dimensions: tuple[str, ...]
     auxiliary: Mapping[str, Any] = field(default_factory=dict)
+    image: Path | None = None
 
     def video(self) -> Video:
-        return Video(self.path, 0, 0, 0, 0.0, self.text, self.index, self.auxiliary)
+        return Video(self.path, 0, 0, 0, 0.0, self.text, self.index, self.auxiliary, self.image)
 
 
 @dataclass(frozen=True)
