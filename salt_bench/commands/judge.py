@@ -16,6 +16,7 @@ from salt_bench.errors import WrongUse
 if TYPE_CHECKING:
     from salt_bench.judges.vbench.engine import Done, Engine
     from salt_bench.judges.vbench.jobs import Plan
+    from salt_bench.prompts.base import Suite as Prompts
 
 UNJUDGED, INTERRUPTED = 6, 130
 WEIGHTS = Path("~/.cache/vbench")
@@ -27,6 +28,7 @@ class Suite(StrEnum):
 
     vbench = "vbench"
     vbench_i2v = "vbench_i2v"
+    vbench_long = "vbench_long"
 
 
 class Mode(StrEnum):
@@ -34,6 +36,14 @@ class Mode(StrEnum):
 
     standard = "standard"
     custom = "custom"
+
+
+class Encoding(StrEnum):
+    """How a clip of a long video is encoded again; as `recoding.ENCODINGS`, which a command line need not import."""
+
+    none = "none"
+    crf23 = "crf23"
+    pyav13 = "pyav13"
 
 
 class Precision(StrEnum):
@@ -61,6 +71,7 @@ def judge(
     ] = False,
     images: Annotated[Path | None, typer.Option(help="vbench_i2v: folder of input images.", show_default="none")] = None,
     ratio: Annotated[str, typer.Option(help="vbench_i2v: which of its crops, e.g. 16-9.", show_default="none")] = "",
+    reencode: Annotated[Encoding, typer.Option(help="vbench_long: encode clips anew, as an old VBench did.")] = Encoding.none,
 ) -> None:
     """Judge VIDEOS by VBench's dimensions. Stop it at any time: the same command goes on."""
     from salt_bench.judges.vbench import dimensions as known
@@ -76,9 +87,11 @@ def judge(
         raise WrongUse("--prompts is for --mode custom; in standard mode the prompts are the suite's")
     if (images or ratio) and suite is not Suite.vbench_i2v:
         raise WrongUse("--images and --ratio are for --suite vbench_i2v")
+    if reencode is not Encoding.none and suite is not Suite.vbench_long:
+        raise WrongUse("--reencode is for the clips of --suite vbench_long")
     names = sorted(dict.fromkeys(names), key=known.order)
     setup = Setup(weights.expanduser(), _device(device), precision.value)
-    source = _Source(suite, mode, setup.weights, prompts, images, ratio)
+    source = _Source(suite, mode, setup.weights, prompts, images, ratio, reencode)
     plan = _plan(videos, source, names, static_filter)
     asked = [*names, "static_filter"] if static_filter else names
     engine = _engine(setup, asked, out)
@@ -106,7 +119,7 @@ def _gpu(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where what belongs to the videos comes from: their prompts, and their input images."""
+    """Where what belongs to the videos comes from: their prompts, their input images, their clips."""
 
     suite: Suite
     mode: Mode
@@ -114,23 +127,30 @@ class _Source:
     prompts: Path | None
     images: Path | None
     ratio: str
+    reencode: Encoding
 
 
 def _plan(videos: Path, source: _Source, names: Sequence[str], static_filter: bool) -> Plan:
-    from salt_bench.judges.vbench import images, jobs, official
+    from salt_bench.judges.vbench import cutting, jobs, official
+
+    standard = source.mode is Mode.standard
+    asked = official.suite(source.weights, source.suite) if standard else None
+    prompts = jobs.read_prompts(source.prompts) if source.prompts else {}
+    plan = jobs.standard(videos, names, asked, static_filter) if asked else jobs.custom(videos, names, prompts)
+    if source.suite is Suite.vbench_i2v:
+        return _illustrated(plan, source, asked, prompts, needed="i2v_subject" in names)
+    return cutting.cut(plan, asked, source.reencode.value) if source.suite is Suite.vbench_long else plan
+
+
+def _illustrated(plan: Plan, source: _Source, asked: Prompts | None, prompts: Mapping[str, Any], needed: bool) -> Plan:
+    """The plan with its input images; WrongUse where they are needed and nothing says where any of them is."""
+    from salt_bench.judges.vbench import images
 
     folder = images.place(source.images, source.ratio) if source.images else None
-    if source.mode is Mode.standard:
-        asked = official.suite(source.weights, source.suite)
-        plan = jobs.standard(videos, names, asked, static_filter)
-        found = images.of_suite(asked, folder) if folder else None
-    else:
-        prompts = jobs.read_prompts(source.prompts) if source.prompts else {}
-        plan = jobs.custom(videos, names, prompts)
-        found = images.of_prompts(prompts, source.prompts, folder)
-    if "i2v_subject" in names and not (folder or (found and found.named)):
+    found = images.of_suite(asked, folder) if asked and folder else images.of_prompts(prompts, source.prompts, folder)
+    if needed and not folder and not found.named:
         raise WrongUse("i2v_subject compares a video with its input image: give their folder by --images")
-    return images.illustrated(plan, found) if found else plan
+    return images.illustrated(plan, found)
 
 
 def _engine(setup: Any, names: Sequence[str], out: Path) -> Engine:
@@ -174,6 +194,7 @@ def _protocol(engine: Engine, source: _Source, names: Sequence[str], static_filt
     return {
         "suite": source.suite.value,
         "mode": source.mode.value,
+        **_clips(source),
         "dimensions": list(names),
         "frames": "PyAV, rgb24, one decode; deeper video brought to 8 bit, rotation applied",
         "device": setup.device.split(":")[0],
@@ -184,6 +205,17 @@ def _protocol(engine: Engine, source: _Source, names: Sequence[str], static_filt
         "versions": {
             name: metadata.version(name) for name in ("av", "numpy", "open_clip_torch", "pillow", "torch", "torchvision")
         },
+    }
+
+
+def _clips(source: _Source) -> dict[str, Any]:
+    """The protocol of a long video's clips."""
+    if source.suite is not Suite.vbench_long:
+        return {}
+    return {
+        "clips": "2 s; 10 s where the prompt serves human_action, temporal_style or overall_consistency; custom: 2 s",
+        "reencode": source.reencode.value,
+        "slow_fast": {"in clips": 1.0, "between clips": 0.0},
     }
 
 
@@ -209,9 +241,11 @@ def _write(out: Path, plan: Plan, done: Mapping[str, Done], protocol: dict[str, 
 
 
 def _summary(suite: str, rows: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any]) -> dict[str, Any]:
-    from salt_bench.composites import vbench_i2v, vbench_total
+    from salt_bench.composites import vbench_i2v, vbench_long, vbench_total
 
-    return (vbench_i2v if suite == Suite.vbench_i2v else vbench_total).summarise(rows, protocol)
+    if suite == Suite.vbench_i2v:
+        return vbench_i2v.summarise(rows, protocol)
+    return (vbench_long if suite == Suite.vbench_long else vbench_total).summarise(rows, protocol)
 
 
 def _report(out: Path, plan: Plan, rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> Iterator[str]:
