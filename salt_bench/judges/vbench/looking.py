@@ -112,7 +112,7 @@ class View:
         count = len(block[None])
         first, end = (self.clip.span.first, self.clip.span.end) if self.clip.span else (0, at + count + 1)
         here = slice(max(first - at, 0), max(min(end - at, count), 0))
-        if self.wants and here.start < here.stop:
+        if here.start < here.stop and self.wants and self._begun().wants:
             self._begun().take({size: block[size][here] for size in self.sizes})
             if self.clip.span and (end <= at + count or not self.wants):
                 self._end()

@@ -23,9 +23,7 @@ class Copy:
 
     def __init__(self, clip: Video, encoding: str) -> None:
         if clip.height % 2 or clip.width % 2:
-            raise Refused(
-                f"yuv420p needs an even width and height, got {clip.width} x {clip.height}: judge it without --reencode"
-            )
+            raise Refused(f"yuv420p needs even sides, got {clip.width} x {clip.height}: judge it without --reencode")
         self._bytes = io.BytesIO()
         self._container = av.open(self._bytes, "w", format="mp4")
         self._stream = self._container.add_stream("libx264", rate=int(clip.fps))
