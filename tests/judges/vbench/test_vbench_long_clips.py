@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
@@ -250,7 +251,9 @@ def test_clips_are_as_long_as_the_longest_that_the_prompt_wants_asked_for_or_not
     suite = Suite("vbench", (Asked("a", ("scene",)), Asked("b", ("aesthetic_quality", "overall_consistency"))))
     jobs = tuple(Job(f"{text}-0.mp4", Path(), text, 0, ("aesthetic_quality",)) for text in "ab")
     assert [job.cut for job in cut(Plan(jobs), suite, "none").jobs] == [Cut(2.0), Cut(10.0)]
-    assert [job.cut for job in cut(Plan(jobs), None, "pyav13").jobs] == [Cut(2.0, "pyav13")] * 2
+    copied = cut(Plan(jobs), None, "pyav13").jobs
+    assert [job.cut for job in copied] == [Cut(2.0, "pyav13")] * 2
+    assert pickle.loads(pickle.dumps(copied)) == copied, "workers are sent their jobs"
 
 
 # ------------------------------------------------------------------------------------------------------------ the command
