@@ -27,7 +27,7 @@ def listing(root: Path) -> dict[str, dict[str, str]]:
     from salt_bench.judges.vbench import dimensions
 
     found = {"judges": _described(judges())}
-    found["VBench dimensions"] = _described({name: type(dimensions.find(name)) for name in dimensions.every()})
+    found["VBench dimensions"] = _described({name: type(dimensions.find(name)) for name in dimensions.known()})
     found |= {kind: _described(_classes(f"salt_bench.{kind}")) for kind in KINDS}
     found["sources"] = {source.name: source.value for source in metadata.entry_points(group=SOURCES)}
     found["ablations"] = {str(p.relative_to(root)): _headline(p) for p in sorted((root / "ablations").glob("[!_]*.py"))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,7 @@ from salt_bench.errors import WrongUse
 if TYPE_CHECKING:
     from salt_bench.judges.vbench.engine import Done, Engine
     from salt_bench.judges.vbench.jobs import Plan
+    from salt_bench.prompts.base import Suite as Prompts
 
 UNJUDGED, INTERRUPTED = 6, 130
 WEIGHTS = Path("~/.cache/vbench")
@@ -26,6 +27,8 @@ class Suite(StrEnum):
     """Whose judges."""
 
     vbench = "vbench"
+    vbench_i2v = "vbench_i2v"
+    vbench_long = "vbench_long"
 
 
 class Mode(StrEnum):
@@ -33,6 +36,14 @@ class Mode(StrEnum):
 
     standard = "standard"
     custom = "custom"
+
+
+class Encoding(StrEnum):
+    """How a clip of a long video is encoded again; as `recoding.ENCODINGS`, which a command line need not import."""
+
+    none = "none"
+    crf23 = "crf23"
+    pyav13 = "pyav13"
 
 
 class Precision(StrEnum):
@@ -60,21 +71,31 @@ def judge(
     static_filter: Annotated[
         bool, typer.Option("--static-filter", help="Flickering: the first 5 static of 25 samples.")
     ] = False,
+    images: Annotated[Path | None, typer.Option(help="vbench_i2v: folder of input images.", show_default="none")] = None,
+    ratio: Annotated[str, typer.Option(help="vbench_i2v: which of its crops, e.g. 16-9.", show_default="none")] = "",
+    reencode: Annotated[Encoding, typer.Option(help="vbench_long: encode clips anew, as an old VBench did.")] = Encoding.none,
 ) -> None:
     """Judge VIDEOS by VBench's dimensions. Stop it at any time: the same command goes on."""
     from salt_bench.judges.vbench import dimensions as known
     from salt_bench.judges.vbench.base import Setup
 
     asked = [part.strip() for part in dimensions.split(",") if part.strip()]
-    names = known.every() if asked == ["all"] else asked or known.usual()
-    known.check(names)
-    if static_filter and (mode is Mode.custom or "temporal_flickering" not in names):
-        raise WrongUse("--static-filter chooses among a prompt's samples: it needs --mode standard and temporal_flickering")
+    names = known.every(suite) if asked == ["all"] else asked or known.usual(suite)
+    known.check(names, suite)
+    if static_filter and (mode is Mode.custom or "temporal_flickering" not in names or suite is not Suite.vbench):
+        raise WrongUse(
+            "--static-filter chooses among a prompt's samples: it needs --suite vbench, --mode standard and temporal_flickering"
+        )
     if prompts and mode is Mode.standard:
         raise WrongUse("--prompts is for --mode custom; in standard mode the prompts are the suite's")
+    if (images or ratio) and suite is not Suite.vbench_i2v:
+        raise WrongUse("--images and --ratio are for --suite vbench_i2v")
+    if reencode is not Encoding.none and suite is not Suite.vbench_long:
+        raise WrongUse("--reencode is for the clips of --suite vbench_long")
     names = sorted(dict.fromkeys(names), key=known.order)
     setup = Setup(weights.expanduser(), _device(device), precision.value)
-    plan = _plan(videos, mode, names, setup.weights, prompts, static_filter)
+    source = _Source(suite, mode, setup.weights, prompts, images, ratio, reencode)
+    plan = _plan(videos, source, names, static_filter)
     asked = [*names, "static_filter"] if static_filter else names
     engine = _engine(setup, asked, out)
     try:
@@ -82,7 +103,7 @@ def judge(
     except KeyboardInterrupt:
         print("\nstopped; nothing finished is lost: the same command goes on where this one stopped", flush=True)
         raise typer.Exit(INTERRUPTED) from None
-    _write(out, plan, done, _protocol(engine, mode, asked, static_filter), static_filter)
+    _write(out, plan, done, _protocol(engine, source, asked, static_filter), static_filter)
 
 
 def _device(name: str) -> str:
@@ -99,12 +120,40 @@ def _gpu(name: str) -> str:
     return name
 
 
-def _plan(videos: Path, mode: Mode, names: Sequence[str], weights: Path, prompts: Path | None, static_filter: bool) -> Plan:
-    from salt_bench.judges.vbench import jobs, official
+@dataclass(frozen=True)
+class _Source:
+    """Where what belongs to the videos comes from: their prompts, their input images, their clips."""
 
-    if mode is Mode.standard:
-        return jobs.standard(videos, names, official.suite(weights), static_filter)
-    return jobs.custom(videos, names, jobs.read_prompts(prompts) if prompts else {})
+    suite: Suite
+    mode: Mode
+    weights: Path
+    prompts: Path | None
+    images: Path | None
+    ratio: str
+    reencode: Encoding
+
+
+def _plan(videos: Path, source: _Source, names: Sequence[str], static_filter: bool) -> Plan:
+    from salt_bench.judges.vbench import cutting, jobs, official
+
+    standard = source.mode is Mode.standard
+    asked = official.suite(source.weights, source.suite) if standard else None
+    prompts = jobs.read_prompts(source.prompts) if source.prompts else {}
+    plan = jobs.standard(videos, names, asked, static_filter) if asked else jobs.custom(videos, names, prompts)
+    if source.suite is Suite.vbench_i2v:
+        return _illustrated(plan, source, asked, prompts, needed="i2v_subject" in names)
+    return cutting.cut(plan, asked, source.reencode.value) if source.suite is Suite.vbench_long else plan
+
+
+def _illustrated(plan: Plan, source: _Source, asked: Prompts | None, prompts: Mapping[str, Any], needed: bool) -> Plan:
+    """The plan with its input images; WrongUse where they are needed and nothing says where any of them is."""
+    from salt_bench.judges.vbench import images
+
+    folder = images.place(source.images, source.ratio) if source.images else None
+    found = images.of_suite(asked, folder) if asked and folder else images.of_prompts(prompts, source.prompts, folder)
+    if needed and not folder and not found.named:
+        raise WrongUse("i2v_subject compares a video with its input image: give their folder by --images")
+    return images.illustrated(plan, found)
 
 
 def _engine(setup: Any, names: Sequence[str], out: Path) -> Engine:
@@ -140,7 +189,7 @@ def _finished(engine: Engine, plan: Plan, workers: int) -> dict[str, Done]:
     return done
 
 
-def _protocol(engine: Engine, mode: Mode, names: Sequence[str], static_filter: bool) -> dict[str, Any]:
+def _protocol(engine: Engine, source: _Source, names: Sequence[str], static_filter: bool) -> dict[str, Any]:
     """All that the numbers depend on besides the videos."""
     from importlib import metadata
 
@@ -148,8 +197,9 @@ def _protocol(engine: Engine, mode: Mode, names: Sequence[str], static_filter: b
 
     setup = engine.setup
     return {
-        "suite": "vbench",
-        "mode": mode.value,
+        "suite": source.suite.value,
+        "mode": source.mode.value,
+        **_clips(source),
         "dimensions": list(names),
         "frames": "PyAV, rgb24, one decode; deeper video brought to 8 bit, rotation applied",
         "device": setup.device.split(":")[0],
@@ -164,10 +214,20 @@ def _protocol(engine: Engine, mode: Mode, names: Sequence[str], static_filter: b
     }
 
 
+def _clips(source: _Source) -> dict[str, Any]:
+    """The protocol of a long video's clips."""
+    if source.suite is not Suite.vbench_long:
+        return {}
+    return {
+        "clips": "2 s; 10 s where the prompt serves human_action, temporal_style or overall_consistency; custom: 2 s",
+        "reencode": source.reencode.value,
+        "slow_fast": {"in clips": 1.0, "between clips": 0.0},
+    }
+
+
 def _write(out: Path, plan: Plan, done: Mapping[str, Done], protocol: dict[str, Any], static_filter: bool) -> None:
     """Both files, in the order of the videos' names, and a word on what is not in them."""
     from salt_bench import files
-    from salt_bench.composites import vbench_total
     from salt_bench.judges.vbench import dimensions, flickering_filter
     from salt_bench.report import scores_page
 
@@ -176,7 +236,7 @@ def _write(out: Path, plan: Plan, done: Mapping[str, Done], protocol: dict[str, 
         rows = flickering_filter.applied(rows)
     rows.sort(key=lambda row: (dimensions.order(row["judge"].removeprefix("vbench/")), row["video"]))
     files.write_text(out / "scores.jsonl", "".join(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows))
-    found = vbench_total.summarise(rows, protocol)
+    found = _summary(protocol["suite"], rows, protocol)
     found["missing"] += [f"{one['dimension']}: {one['video']}" for one in plan.missing]
     files.write_text(out / "summary.json", json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     timings = [{"video": one.job.name, "decodes": one.decodes, "seconds": dict(one.seconds)} for one in done.values()]
@@ -186,6 +246,14 @@ def _write(out: Path, plan: Plan, done: Mapping[str, Done], protocol: dict[str, 
         print(line, flush=True)
     if plan.missing or any(row["value"] is None for row in rows):
         raise typer.Exit(UNJUDGED)
+
+
+def _summary(suite: str, rows: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any]) -> dict[str, Any]:
+    from salt_bench.composites import vbench_i2v, vbench_long, vbench_total
+
+    if suite == Suite.vbench_i2v:
+        return vbench_i2v.summarise(rows, protocol)
+    return (vbench_long if suite == Suite.vbench_long else vbench_total).summarise(rows, protocol)
 
 
 def _report(out: Path, plan: Plan, rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> Iterator[str]:

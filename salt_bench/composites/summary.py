@@ -97,6 +97,7 @@ class Summary:
 def summarise(scheme: Scheme, measured: Measured, aggregate: Aggregate | None = None) -> Summary:
     """Brings the rows together as `aggregate` says; None takes what official files state, and rows as one process would."""
     check(scheme, measured)
+    measured = _counted(scheme, measured)
     found = {name: measured.of(name) for name in scheme.dimensions}
     missing = {name: why for name, rows in found.items() if (why := _absent(name, rows, measured, aggregate))}
     rows = [replace(row, prompt=scheme.cluster(row.prompt)) for name in found if name not in missing for row in found[name]]
@@ -130,6 +131,13 @@ def check(scheme: Scheme, measured: Measured) -> None:
         if row.key() in keys:
             raise UserError(f"{row.dimension} of {row.prompt!r} number {row.index} is given twice: give each video once")
         keys.add(row.key())
+
+
+def _counted(scheme: Scheme, measured: Measured) -> Measured:
+    """Of clips each counts once, however many frames of it count elsewhere; one of weight 0 is left out all the same."""
+    if not scheme.clips:
+        return measured
+    return replace(measured, rows=tuple(replace(row, weight=0.0 if row.weight == 0 else 1.0) for row in measured.rows))
 
 
 def _absent(name: str, rows: Sequence[Row], measured: Measured, aggregate: Aggregate | None) -> str:

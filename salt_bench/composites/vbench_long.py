@@ -28,11 +28,16 @@ def clip_seconds(dimensions: Iterable[str]) -> float:
     return LONG_SECONDS if set(dimensions) & set(LONG_CLIPS) else SECONDS
 
 
+def clip_length(fps: float, seconds: float) -> int:
+    """The frames of a full clip; the rate counts in whole frames."""
+    return int(int(fps) * seconds)
+
+
 def segments(frames: int, fps: float, seconds: float) -> tuple[tuple[int, int], ...]:
-    """The clips of a video as [first, end) frames. The rate counts in whole frames; the last clip reaches back to full length.
+    """The clips of a video as [first, end) frames. The last clip reaches back to full length.
 
     A video shorter than one clip is one clip: (0, frames). ValueError where a clip would have no frame."""
-    length = int(int(fps) * seconds)
+    length = clip_length(fps, seconds)
     if length < 1 or frames < 1:
         raise ValueError(f"a clip has a frame or more, got {frames} frames, {fps} fps and {seconds} s")
     if frames < length:

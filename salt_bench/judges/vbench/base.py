@@ -34,10 +34,25 @@ class Setup:
 
 
 @dataclass(frozen=True)
+class Span:
+    """A clip of a longer video: its frames [first, end), the `name` of the clip in it, and how it is encoded again before it is
+    judged ("none", or a name of `recoding.ENCODINGS`)."""
+
+    first: int
+    end: int
+    name: str
+    encoding: str = "none"
+
+    def key(self) -> str:
+        return f"{self.first}:{self.end}:{self.encoding}"
+
+
+@dataclass(frozen=True)
 class Video:
     """What is known of a video before its frames are seen. `frames` counts them (after decoding, not as the container says),
     `fps` is the stream's average rate; `text` is the prompt and `index` the sample number in its file name; `auxiliary` is the
-    prompt's `auxiliary_info` in the suite."""
+    prompt's `auxiliary_info` in the suite; `image` is the picture that it was made from, if any. A clip of a longer video
+    says by `span` which it is; all else is said of the clip, whose first frame is frame 0."""
 
     path: Path
     frames: int
@@ -47,6 +62,8 @@ class Video:
     text: str = ""
     index: int = 0
     auxiliary: Mapping[str, Any] = field(default_factory=dict)
+    image: Path | None = None
+    span: Span | None = None
 
 
 Found = Mapping[str, np.ndarray]

@@ -7,6 +7,7 @@ damaged file makes FFmpeg or PIL say is raised as `Refused`: a file that cannot 
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ import av
 import numpy as np
 
 from salt_bench.judges.vbench.base import Refused
+
+Source = Path | bytes
+"""A video's file, or what stands in one."""
 
 Size = tuple[int, int] | None
 """(height, width) that FFmpeg's bilinear scaler brings a frame to; None for the frame as it is."""
@@ -61,7 +65,7 @@ class Film:
 
     def _checked(self) -> Iterator[av.VideoFrame]:
         shape = (self.width, self.height) if self.turns % 2 else (self.height, self.width)
-        with _explained("cannot be decoded: "):
+        with explained("cannot be decoded: "):
             for number, picture in enumerate(self.pictures):
                 if (picture.height, picture.width) != shape:
                     raise Refused(f"frame {number} is {picture.width} x {picture.height}, the first is {shape[1]} x {shape[0]}")
@@ -71,19 +75,19 @@ class Film:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Film]:
-    """The video in `path`, which needs no fitting name: what counts is what the file holds. Raises Refused."""
-    with _explained("not a readable video: "):
-        size, start = path.stat().st_size, path.open("rb").read(4)
-        if not size:
+def opened(source: Source) -> Iterator[Film]:
+    """The video in a file, which needs no fitting name: what counts is what it holds. Raises Refused."""
+    with explained("not a readable video: "):
+        start = source.open("rb").read(4) if isinstance(source, Path) else source[:4]
+        if not start:
             raise Refused("an empty file (0 bytes)")
-        film = _gif(path) if start == b"GIF8" else _video(path)
+        film = _gif(source) if start == b"GIF8" else _video(source)
     yield film
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """Damaged bytes make FFmpeg and PIL raise nearly anything: all of it is the file's fault here."""
+def explained(what: str) -> Iterator[None]:
+    """Damaged bytes make FFmpeg and PIL raise nearly anything: all of it is the file's fault here, and raised as Refused."""
     try:
         yield
     except Refused:
@@ -98,14 +102,18 @@ def said(error: Exception) -> str:
     return (reason or str(error) or type(error).__name__).splitlines()[0]
 
 
-def _open(path: Path) -> av.container.InputContainer:
+def _open(source: Source) -> av.container.InputContainer:
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
-    return av.open(str(path.absolute()), metadata_errors="replace", options=options)
+    return av.open(_file(source), "r", metadata_errors="replace", options=options)
 
 
-def _video(path: Path) -> Film:
-    count = _count(path)
-    pictures = _decoded(path)
+def _file(source: Source) -> str | io.BytesIO:
+    return str(source.absolute()) if isinstance(source, Path) else io.BytesIO(source)
+
+
+def _video(source: Source) -> Film:
+    count = _count(source)
+    pictures = _decoded(source)
     first = next(pictures, None)
     if first is None:
         raise Refused("no frame can be decoded")
@@ -129,12 +137,13 @@ class _Count:
     fps: float
 
 
-def _count(path: Path) -> _Count:
+def _count(source: Source) -> _Count:
     """The frames that a file holds and shows, from its packets: nothing is decoded. Certain where its container agrees."""
-    with _open(path) as container:
+    with _open(source) as container:
         if not container.streams.video:
             raise Refused("it holds no video")
-        stream, bytes_there = container.streams.video[0], path.stat().st_size
+        stream = container.streams.video[0]
+        bytes_there = source.stat().st_size if isinstance(source, Path) else len(source)
         promised = len(stream.index_entries)
         beyond = sum(entry.pos + entry.size > bytes_there for entry in stream.index_entries)
         if beyond:
@@ -145,8 +154,8 @@ def _count(path: Path) -> _Count:
         return _Count(len(packets) - hidden, certain, float(stream.average_rate or 0))
 
 
-def _decoded(path: Path) -> Iterator[av.VideoFrame]:
-    with _open(path) as container:
+def _decoded(source: Source) -> Iterator[av.VideoFrame]:
+    with _open(source) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
@@ -168,21 +177,21 @@ def _shallow(deep: av.VideoFormat) -> str:
     return name if known else "rgb24" if deep.is_rgb else "yuv444p"
 
 
-def _gif(path: Path) -> Film:
+def _gif(source: Source) -> Film:
     from PIL import Image, ImageSequence
 
-    with Image.open(path, formats=["GIF"]) as image:
+    with Image.open(_file(source), formats=["GIF"]) as image:
         width, height = image.size
         shown = [float(picture.info.get("duration", 0)) for picture in ImageSequence.Iterator(image)]
     count, milliseconds = len(shown), sum(shown)
     fps = 1000 * count / milliseconds if milliseconds else 0.0
-    return Film(count, height, width, fps, True, (), _gif_pictures(path))
+    return Film(count, height, width, fps, True, (), _gif_pictures(source))
 
 
-def _gif_pictures(path: Path) -> Iterator[av.VideoFrame]:
+def _gif_pictures(source: Source) -> Iterator[av.VideoFrame]:
     from PIL import Image, ImageSequence
 
-    with Image.open(path, formats=["GIF"]) as image:
+    with Image.open(_file(source), formats=["GIF"]) as image:
         for picture in ImageSequence.Iterator(image):
             yield av.VideoFrame.from_ndarray(np.asarray(picture.convert("RGB")), format="rgb24")
 

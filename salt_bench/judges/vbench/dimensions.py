@@ -30,31 +30,43 @@ OFFICIAL = (
 )
 BESIDE = ("static_filter",)
 """Not one of the sixteen, but judged like them."""
+I2V = ("i2v_subject", *OFFICIAL[:7])
+"""Those of VBench-I2V that are judged here."""
+ELSEWHERE = ("camera_motion", "i2v_background")
+"""VBench-I2V's others."""
+SUITES = {"vbench": OFFICIAL, "vbench_i2v": I2V, "vbench_long": OFFICIAL}
 
 
-def available() -> list[str]:
-    """The official dimensions that this installation can judge, in the official order."""
-    return [name for name in OFFICIAL if _file(name).is_file()]
+def available(suite: str = "vbench") -> list[str]:
+    """The official dimensions of a suite that this installation can judge, in the official order."""
+    return [name for name in SUITES[suite] if _file(name).is_file()]
 
 
-def every() -> list[str]:
+def every(suite: str = "vbench") -> list[str]:
     """All that can be asked for by name."""
-    return [*available(), *BESIDE]
+    return [*available(suite), *BESIDE] if suite == "vbench" else available(suite)
 
 
-def usual() -> list[str]:
+def known() -> list[str]:
+    """All, whatever the suite."""
+    return list(dict.fromkeys(name for suite in SUITES for name in every(suite)))
+
+
+def usual(suite: str = "vbench") -> list[str]:
     """Those that run when none is named: the licence of the others' weights forbids commercial use."""
-    return [name for name in available() if find(name).commercial]
+    return [name for name in available(suite) if find(name).commercial]
 
 
-def check(names: Iterable[str]) -> None:
-    """Raises WrongUse for a name that is none, with the near one."""
-    there = every()
+def check(names: Iterable[str], suite: str = "vbench") -> None:
+    """Raises WrongUse for a name that is none of the suite's, with the near one."""
+    there = every(suite)
     for name in names:
+        if name in ELSEWHERE and suite == "vbench_i2v":
+            raise WrongUse(f"{name} is not judged here: give its official result to `salt-bench total --benchmark {suite}`")
         if name not in there:
             near = difflib.get_close_matches(name, there, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}"
-            raise WrongUse(f"no dimension {name!r}: {hint}")
+            raise WrongUse(f"no dimension {name!r} of {suite}: {hint}")
 
 
 def find(name: str) -> Dimension:
@@ -71,7 +83,7 @@ def passes(names: Iterable[str]) -> list[type[Pass]]:
 
 def order(name: str) -> int:
     """Where a dimension stands in tables."""
-    return (*OFFICIAL, *BESIDE).index(name)
+    return (*I2V[:1], *OFFICIAL, *BESIDE).index(name)
 
 
 def _file(name: str) -> Path:

@@ -49,7 +49,8 @@ def _custom(name: str, path: Path, names: Sequence[str], prompts: Mapping[str, A
 
 
 def read_prompts(path: Path) -> dict[str, Any]:
-    """{relative path: prompt}; instead of a prompt, {"prompt": …, "auxiliary_info": …} as in the suite. Raises WrongUse."""
+    """{relative path: prompt}; instead of a prompt, {"prompt": …, "auxiliary_info": … as in the suite, "image": its path from
+    where this file lies}, the latter two where needed. Raises WrongUse."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

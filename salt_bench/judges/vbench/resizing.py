@@ -1,6 +1,6 @@
 """Frames to what a network sees: the sizes, crops and pixel scales that the official transforms end up with.
 
-All interpolation is without antialiasing and with pixel centres at half integers (align_corners=False).
+Pixel centres lie at half integers (align_corners=False), and nothing is antialiased where nothing else is said.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -46,16 +47,16 @@ def corner(size: Size, side: int) -> tuple[int, int]:
     return round((height - side) / 2), round((width - side) / 2)
 
 
-def resize(x: Tensor, size: Size, how: Literal["bilinear", "bicubic"]) -> Tensor:
+def resize(x: Tensor, size: Size, how: Literal["bilinear", "bicubic"], antialias: bool = False) -> Tensor:
     """(T, C, H, W) at another size; as it is where it has that size already."""
     if (x.shape[-2], x.shape[-1]) == size:
         return x
-    return F.interpolate(x, size=size, mode=how, align_corners=False, antialias=False)
+    return F.interpolate(x, size=size, mode=how, align_corners=False, antialias=antialias)
 
 
-def shorten(x: Tensor, side: int, how: Literal["bilinear", "bicubic"]) -> Tensor:
+def shorten(x: Tensor, side: int, how: Literal["bilinear", "bicubic"], antialias: bool = False) -> Tensor:
     """(T, C, H, W) with `side` as its shorter side."""
-    return resize(x, short((x.shape[-2], x.shape[-1]), side), how)
+    return resize(x, short((x.shape[-2], x.shape[-1]), side), how, antialias)
 
 
 def centre(x: Tensor, side: int) -> Tensor:
@@ -65,6 +66,14 @@ def centre(x: Tensor, side: int) -> Tensor:
     x = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
     top, left = corner((x.shape[-2], x.shape[-1]), side)
     return x[..., top : top + side, left : left + side]
+
+
+def pil_square(image: Image.Image, shortest: int, side: int) -> np.ndarray:
+    """PIL's bicubic resize to a shorter side of `shortest`, which always smooths, and its `side` x `side` middle: uint8 RGB."""
+    height, width = short((image.height, image.width), shortest)
+    top, left = corner((height, width), side)
+    small = image.resize((width, height), Image.Resampling.BICUBIC)
+    return np.array(small.crop((left, top, left + side, top + side)))
 
 
 def normalised(x: Tensor, scale: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:

@@ -1,4 +1,5 @@
-"""What was found in videos, kept on disk under digests: of the video's bytes, the pass, its weights, and our own code.
+"""What was found in videos, kept on disk under digests: of the video's bytes, the pass, its weights, and our own code; what was
+found in a clip of a video, under the clip's place as well.
 
 A changed prompt, another dimension or a killed run finds here all that is still true, and a changed file finds nothing.
 """
@@ -64,7 +65,8 @@ class Store:
 
     def _path(self, digest: str, look: type[Pass], video: Video) -> Path:
         made = [code(), *(self.weights[name] for name in look.weights), self.setup.device, self.setup.precision]
-        key = hashlib.sha256("\0".join([*made, look.reads(video)]).encode()).hexdigest()
+        clip = [video.span.key()] if video.span else []
+        key = hashlib.sha256("\0".join([*made, look.reads(video), *clip]).encode()).hexdigest()
         return self.folder / digest[:2] / f"{digest}.{look.name}.{key[:16]}.npz"
 
 

@@ -42,7 +42,7 @@ TABLE = (
         343,
         "Apache-2.0",
         True,
-        "subject_consistency",
+        "subject_consistency, i2v_subject",
     ),
     Weight(
         "clip_b32",

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from salt_bench.judges.vbench import resizing, weights
@@ -37,7 +38,8 @@ class Images:
 
     def pictures(self, frames: np.ndarray) -> torch.Tensor:
         """The same by way of PIL, whose bicubic resize always smooths: features (t, D)."""
-        return self.encode(resizing.floats(np.stack([_pil_square(frame, self.side) for frame in frames]), self.device))
+        squares = [resizing.pil_square(Image.fromarray(frame), self.side, self.side) for frame in frames]
+        return self.encode(resizing.floats(np.stack(squares), self.device))
 
     def encode(self, squares: torch.Tensor) -> torch.Tensor:
         """Features (t, D) of (t, 3, side, side), 0 to 255."""
@@ -60,17 +62,6 @@ class Texts:
         tokens = open_clip.SimpleTokenizer(context_length=self.model.context_length)(texts)
         with torch.inference_mode():
             return self.model.encode_text(tokens.to(self.device))
-
-
-def _pil_square(frame: np.ndarray, side: int) -> np.ndarray:
-    from PIL import Image
-
-    height, width = resizing.short((frame.shape[0], frame.shape[1]), side)
-    image = Image.fromarray(frame)
-    if (height, width) != frame.shape[:2]:
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-    top, left = resizing.corner((height, width), side)
-    return np.asarray(image.crop((left, top, left + side, top + side)))
 
 
 @lru_cache(maxsize=2)
