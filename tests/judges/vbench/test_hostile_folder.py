@@ -34,6 +34,8 @@ BROKEN = {
 LEFT = ("._odd.mp4", "linked", "notes.txt", "picture.png")
 """Neither judged nor passed over in silence: what a system leaves behind, a link to a folder, other files."""
 
+OUTPUT = {"cache", "scores.jsonl", "summary.json", "timings.jsonl", "index.html", "report.md", "figures"}
+
 
 def healthy(folder: Path) -> None:
     """What can be judged, most of it odd in some way."""
@@ -143,4 +145,4 @@ def test_nothing_is_written_beside_the_folder(judged: tuple[Result, Path]) -> No
     folder = judged[1].parent
     assert {path.name for path in folder.iterdir()} == {"v", "elsewhere", "weights", "out"}
     assert [path.name for path in (folder / "elsewhere").iterdir()] == ["plain.mp4"]
-    assert {path.name for path in judged[1].iterdir()} == {"cache", "scores.jsonl", "summary.json", "timings.jsonl"}
+    assert {path.name for path in judged[1].iterdir()} == OUTPUT
