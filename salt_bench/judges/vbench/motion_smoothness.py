@@ -18,8 +18,8 @@ from salt_bench.judges.vbench.resizing import floats
 SMALLEST = 113
 """Height and width below which the coarsest matches are a single row or column, which cannot be looked up between."""
 
-ROOM = 2**29
-"""Bytes that the matches of a batch of pairs may take; one pair is always done, at its full size."""
+PIXELS = 2**20
+"""Of the pairs that are guessed between at once; one pair always is, at its full size."""
 
 
 class AmtPass(Pass):
@@ -42,7 +42,7 @@ class _Guessing(Running):
     def __init__(self, network: amt.Amt, device: str, video: Video) -> None:
         self._network, self._device = network, device
         self._possible = min(video.height, video.width) >= SMALLEST
-        self._batch = pairs_at_once(video.height, video.width)
+        self._batch = max(1, PIXELS // (video.height * video.width))
         self._waiting: list[np.ndarray] = []
         self._errors: list[float] = []
 
@@ -85,12 +85,6 @@ def split(length: int) -> tuple[int, int]:
     """What is missing to a multiple of 16, before and after; the odd pixel goes after."""
     missing = -length % amt.STRIDE
     return missing // 2, missing - missing // 2
-
-
-def pairs_at_once(height: int, width: int) -> int:
-    """How many pairs' matches, of every eighth pixel with every eighth pixel, fit in `ROOM`."""
-    places = sum(split(height), height) * sum(split(width), width) // 64
-    return max(1, ROOM // (places**2 * 4))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from torch import nn
 
 from salt_bench import files
 from salt_bench.errors import WrongUse
+from salt_bench.judges.vbench import kinetics
 from salt_bench.judges.vbench.networks import amt, musiq, umt, viclip, wordpiece
 from salt_bench.judges.vbench.networks.grit import miniature as grit
 from salt_bench.judges.vbench.networks.grit.model import Shape as GritShape
@@ -26,6 +27,7 @@ from salt_bench.judges.vbench.networks.tag2text import miniature as tag2text
 from salt_bench.judges.vbench.networks.tag2text.model import TAG_LAYERS
 from salt_bench.judges.vbench.networks.tag2text.model import Shape as Tag2TextShape
 from salt_bench.judges.vbench.weights import TABLE, weight
+from salt_bench.prompts import data
 from salt_bench.rng import Draws
 
 MARK = "MADE_AT_RANDOM.txt"
@@ -55,11 +57,14 @@ class Depth:
 
 
 def write(folder: Path, layers: int | None = None, seed: int = 0) -> Iterator[Path]:
-    """Writes every file of `weights.TABLE` below `folder`, one after the other, and the mark first; yields their paths.
+    """Writes every file of `weights.TABLE` below `folder`, one after the other, and yields their paths; before them the mark
+    and made-up names of actions.
 
     Raises WrongUse where the folder holds weights without the mark: released files are never overwritten."""
     if not mark(folder) and any((folder / one.path).is_file() for one in TABLE):
         raise WrongUse(f"{folder} holds weights that were not made at random, which would be lost: name an empty folder")
+    actions = "".join(f"action {number}\t{number}\n" for number in range(kinetics.COUNT))
+    files.write_text(folder / data.KINETICS.name, actions)
     files.write_text(folder / MARK, f"made at random, seed {seed}, {layers or 'all'} layers\n")
     for name, make in _states(Depth(layers)).items():
         state = {key: _drawn(f"{name}/{key}", like, seed) for key, like in make().items()}

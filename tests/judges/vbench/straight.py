@@ -152,3 +152,58 @@ def dino(state: dict[str, torch.Tensor], width: int, depth: int) -> Callable[[to
         return net.norm(net.blocks(x))[:, 0]
 
     return feature
+
+
+def imaging_quality(path: Path, net: Callable[[torch.Tensor], torch.Tensor]) -> float:
+    """MUSIQ is the project's own: no library has it."""
+    scores = []
+    with torch.no_grad():
+        for frame in frames(path)[0]:
+            image, ratio = pixels(frame), 512 / max(frame.shape[:2])
+            if ratio < 1:
+                small = (int(ratio * frame.shape[0]), int(ratio * frame.shape[1]))
+                image = F.interpolate(image, small, mode="bilinear", align_corners=False)
+            scores.append(net(image / 255).item())
+    return float(np.mean(scores))
+
+
+def motion_smoothness(path: Path, net: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> float:
+    """AMT is the project's own, too."""
+    film, errors = frames(path)[0], []
+    height, width = film[0].shape[:2]
+    down, right = -height % 16, -width % 16
+    edges = (right // 2, right - right // 2, down // 2, down - down // 2)
+    for before, true, after in zip(film[::2], film[1::2], film[2::2], strict=False):
+        pair = [F.pad(pixels(frame) / 255, edges, mode="replicate") for frame in (before, after)]
+        with torch.no_grad():
+            guess = net(*pair)[0, :, edges[2] : edges[2] + height, edges[0] : edges[0] + width]
+        errors.append(np.abs((guess * 255).byte().permute(1, 2, 0).numpy().astype(int) - true).mean())
+    return (255 - float(np.mean(errors))) / 255
+
+
+def middle(film: list[np.ndarray], count: int) -> list[np.ndarray]:
+    """`count` frames from the middles of equal stretches of a film that is long enough."""
+    edges = [int(edge) for edge in np.linspace(0, len(film), count + 1)]
+    return [film[(a + b - 1) // 2] for a, b in itertools.pairwise(edges)]
+
+
+def human_action(path: Path, net: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
+    """The probabilities of all actions; the network is the project's own."""
+    import cv2
+
+    shown = middle(frames(path)[0], 16)
+    height, width = shown[0].shape[:2]
+    size = (256, int(256 * height / width)) if width < height else (int(256 * width / height), 256)
+    prepare = T.Compose([T.CenterCrop(224), T.Lambda(lambda x: x / 255), T.Normalize(*IMAGENET)])
+    clip = torch.cat([prepare(pixels(cv2.resize(frame, size))) for frame in shown])
+    with torch.no_grad():
+        return net(clip.transpose(0, 1)[None])[0].sigmoid().numpy()
+
+
+def overall_consistency(path: Path, video: Any, text: Any, tokens: torch.Tensor) -> float:
+    """ViCLIP's towers are the project's own."""
+    resize = T.Resize(224, InterpolationMode.BICUBIC, antialias=False)
+    prepare = T.Compose([resize, T.CenterCrop(224), T.ToDtype(torch.float32, scale=True), T.Normalize(*CLIP)])
+    clip = torch.cat([prepare(pixels(frame).byte()) for frame in middle(frames(path)[0], 8)])
+    with torch.no_grad():
+        return F.cosine_similarity(video(clip.transpose(0, 1)[None]), text(tokens)).item()

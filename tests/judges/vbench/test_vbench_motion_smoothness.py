@@ -14,7 +14,7 @@ from torch import Tensor
 from salt_bench.judges.vbench import motion_smoothness
 from salt_bench.judges.vbench.base import Setup, Video
 from salt_bench.judges.vbench.imaging_quality import ImagingQuality
-from salt_bench.judges.vbench.motion_smoothness import AmtPass, MotionSmoothness, pairs_at_once, split
+from salt_bench.judges.vbench.motion_smoothness import AmtPass, MotionSmoothness, split
 from salt_bench.judges.vbench.networks import amt
 from salt_bench.judges.vbench.networks.correlation import Correlation
 
@@ -65,12 +65,12 @@ def test_an_odd_frame_without_a_frame_behind_it_is_left_out(network: Average) ->
     assert errors(grey(0, 200)) == errors(grey(0)) == errors() == []
 
 
-@pytest.mark.parametrize("room", [1, motion_smoothness.ROOM])
-def test_blocks_and_batches_change_nothing(network: Average, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(motion_smoothness, "ROOM", room)
+@pytest.mark.parametrize("pixels", [1, motion_smoothness.PIXELS])
+def test_blocks_and_batches_change_nothing(network: Average, pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(motion_smoothness, "PIXELS", pixels)
     film = grey(0, 200, 60, 10, 120, 7, 24)
     assert errors(film) == errors(film[:1], film[1:4], film[4:]) == errors(*(frame[None] for frame in film)) == [150, 100, 33]
-    assert max(size[0] for size in network.sizes) == (1 if room == 1 else 3)
+    assert max(size[0] for size in network.sizes) == (1 if pixels == 1 else 3)
 
 
 def test_a_static_video_is_smooth_and_an_error_counts_in_grey_levels() -> None:
@@ -106,11 +106,6 @@ def test_the_fill_repeats_the_border(monkeypatch: pytest.MonkeyPatch) -> None:
     motion_smoothness.between(lambda before, after: seen.append(before) or before, even)  # type: ignore[arg-type]
     torch.testing.assert_close(seen[0][0, :, 0, 7:-7], even[0, :, 0] / 255)
     torch.testing.assert_close(seen[0][0, :, 4:-4, -1], even[0, :, :, -1] / 255)
-
-
-def test_matches_of_a_batch_fit_in_the_room() -> None:
-    assert pairs_at_once(480, 832) == 3
-    assert pairs_at_once(2160, 3840) == 1
 
 
 def test_the_weights_are_not_for_commercial_use() -> None:
