@@ -131,3 +131,24 @@ def test_data_comes_from_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[
     code, out, _ = salt(capsys, monkeypatch, "data", "vbench", "--from", official, "--cache", tmp_path / "elsewhere")
     assert (tmp_path / "elsewhere" / "VBench_full_info.json").is_file()
     assert salt(capsys, monkeypatch, "data", "vbench", "--from", tmp_path / "nowhere")[0] == 2
+
+
+def test_missing_says_what_a_folder_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"prompt_en": f"cat {n}", "dimension": ["scene"], "auxiliary_info": {"scene": {}}} for n in range(4)]
+    (tmp_path / "cache" / "vbench").mkdir(parents=True)
+    (tmp_path / "cache" / "vbench" / "VBench_full_info.json").write_text(json.dumps(rows))
+    monkeypatch.setenv("SALT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "v").mkdir()
+    for n in range(0, 4, 2):
+        (tmp_path / "v" / f"cat {n}-0.mp4").write_bytes(b"")
+    code, out, _ = salt(capsys, monkeypatch, "missing", tmp_path / "v", "--size", "lite")
+    assert (code, out.splitlines()) == (0, ["2 of 2 videos are there"])
+    code, out, _ = salt(capsys, monkeypatch, "missing", tmp_path / "v", "--most", "2")
+    assert code == 6
+    assert out.splitlines()[0] == "2 of 20 videos are there"
+    assert "scene: 18 missing: " in out
+    assert "cat 0-1" in out
+    assert salt(capsys, monkeypatch, "missing", tmp_path / "nowhere")[0] == 2
+    assert salt(capsys, monkeypatch, "missing", tmp_path / "v", "--dimensions", "scent")[0] == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from salt_bench.errors import WrongUse
+from salt_bench.prompts.base import Size
 
 if TYPE_CHECKING:
     from salt_bench.judges.vbench.engine import Done, Engine
@@ -60,6 +63,7 @@ def judge(
     mode: Annotated[
         Mode, typer.Option(help="standard: the suite's own videos; custom: all in every dimension.")
     ] = Mode.standard,
+    size: Annotated[Size, typer.Option(help="standard: how much of the suite is asked.")] = Size.full,
     dimensions: Annotated[
         str, typer.Option(help="Names with commas between, or all.", show_default="all but non-commercial")
     ] = "",
@@ -88,14 +92,17 @@ def judge(
         )
     if prompts and mode is Mode.standard:
         raise WrongUse("--prompts is for --mode custom; in standard mode the prompts are the suite's")
+    if size is not Size.full and mode is Mode.custom:
+        raise WrongUse("--size is for --mode standard: in custom mode all videos are judged")
     if (images or ratio) and suite is not Suite.vbench_i2v:
         raise WrongUse("--images and --ratio are for --suite vbench_i2v")
     if reencode is not Encoding.none and suite is not Suite.vbench_long:
         raise WrongUse("--reencode is for the clips of --suite vbench_long")
     names = sorted(dict.fromkeys(names), key=known.order)
     setup = Setup(weights.expanduser(), _device(device), precision.value)
-    source = _Source(suite, mode, setup.weights, prompts, images, ratio, reencode)
+    source = _Source(suite, mode, size, setup.weights, prompts, images, ratio, reencode)
     plan = _plan(videos, source, names, static_filter)
+    _warn(plan)
     asked = [*names, "static_filter"] if static_filter else names
     engine = _engine(setup, asked, out)
     try:
@@ -126,6 +133,7 @@ class _Source:
 
     suite: Suite
     mode: Mode
+    size: Size
     weights: Path
     prompts: Path | None
     images: Path | None
@@ -137,12 +145,19 @@ def _plan(videos: Path, source: _Source, names: Sequence[str], static_filter: bo
     from salt_bench.judges.vbench import cutting, jobs, official
 
     standard = source.mode is Mode.standard
-    asked = official.suite(source.weights, source.suite) if standard else None
+    asked = official.suite(source.weights, source.suite, source.size) if standard else None
     prompts = jobs.read_prompts(source.prompts) if source.prompts else {}
     plan = jobs.standard(videos, names, asked, static_filter) if asked else jobs.custom(videos, names, prompts)
     if source.suite is Suite.vbench_i2v:
         return _illustrated(plan, source, asked, prompts, needed="i2v_subject" in names)
     return cutting.cut(plan, asked, source.reencode.value) if source.suite is Suite.vbench_long else plan
+
+
+def _warn(plan: Plan) -> None:
+    """What is missing, before hours are spent on the rest."""
+    lacking = Counter(one["dimension"] for one in plan.missing)
+    for name, count in lacking.items():
+        print(f"{name}: {count} videos are missing; `salt-bench missing` lists them", file=sys.stderr, flush=True)
 
 
 def _illustrated(plan: Plan, source: _Source, asked: Prompts | None, prompts: Mapping[str, Any], needed: bool) -> Plan:
@@ -199,6 +214,7 @@ def _protocol(engine: Engine, source: _Source, names: Sequence[str], static_filt
     return {
         "suite": source.suite.value,
         "mode": source.mode.value,
+        **({"size": source.size.value} if source.mode is Mode.standard else {}),
         **_clips(source),
         "dimensions": list(names),
         "frames": "PyAV, rgb24, one decode; deeper video brought to 8 bit, rotation applied",

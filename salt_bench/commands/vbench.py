@@ -1,4 +1,4 @@
-"""`salt-bench total` and `salt-bench data vbench`: the arithmetic of VBench, and its prompts."""
+"""`salt-bench total`, `missing` and `data vbench`: the arithmetic of VBench, its prompts, and what lacks of its videos."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from salt_bench.commands.output import say
+from salt_bench.prompts.base import Size
 
 if TYPE_CHECKING:
     from salt_bench.composites.intervals import Estimate
@@ -27,6 +28,13 @@ class Benchmark(StrEnum):
     vbench_long = "vbench_long"
 
 
+class Asks(StrEnum):
+    """Whose prompts."""
+
+    vbench = "vbench"
+    vbench_i2v = "vbench_i2v"
+
+
 class Way(StrEnum):
     """How a dataset's score is made of its videos; as `composites.rows.Aggregate`, which a command line need not import."""
 
@@ -37,6 +45,7 @@ class Way(StrEnum):
 def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
     app.command()(total)
+    app.command()(missing)
     data = typer.Typer(help="Get the data of a benchmark.", no_args_is_help=True)
     data.callback()(_data)
     data.command("vbench")(vbench)
@@ -63,6 +72,33 @@ def total(
     for line in _differences(*both) if against else ():
         say(line)
     if any(each.missing or each.unjudged() for each in both):
+        raise typer.Exit(UNJUDGED)
+
+
+def missing(
+    videos: Annotated[Path, typer.Argument(help="A folder of videos.", show_default=False)],
+    suite: Annotated[Asks, typer.Option(help="Whose prompts.")] = Asks.vbench,
+    size: Annotated[Size, typer.Option(help="How much of the suite is asked.")] = Size.full,
+    dimensions: Annotated[str, typer.Option(help="Names with commas between.", show_default="all")] = "",
+    static_filter: Annotated[
+        bool, typer.Option("--static-filter", help="Flickering: 25 samples, or what a filter's result names.")
+    ] = False,
+    most: Annotated[int, typer.Option(min=1, help="Names that are listed of each kind.")] = 10,
+) -> None:
+    """What VIDEOS lack of a suite's videos, before anything is judged. Exit code 6 where something does."""
+    from dataclasses import replace
+
+    from salt_bench.prompts import completeness
+    from salt_bench.prompts import vbench as t2v
+    from salt_bench.prompts import vbench_i2v as i2v
+
+    asked = i2v.suite(size) if suite is Asks.vbench_i2v else t2v.suite(size)
+    asked = asked if static_filter else replace(asked, filtered=asked.samples)
+    names = [part.strip() for part in dimensions.split(",") if part.strip()]
+    found = completeness.examine(videos, asked, names)
+    for line in found.lines(most):
+        say(line)
+    if not found.complete:
         raise typer.Exit(UNJUDGED)
 
 

@@ -100,6 +100,18 @@ def _videos(draws: np.random.Generator, shape: tuple[int, int, int], share: floa
     return np.sqrt(share) * prompts + np.sqrt(1 - share) * draws.normal(size=shape)
 
 
+def lost(name: str) -> str:
+    """What a size of the suite costs in precision, in a sentence; "" for a size that is not among `DESIGNS`."""
+    for design in DESIGNS:
+        if design.name == name and design is not FULL:
+            ratios = [loss(design, share, 500).ratio for share in SHARES]
+            return (
+                f"{name}: Total's standard error is {min(ratios):.1f} to {max(ratios):.1f} times the full suite's "
+                f"(by simulation: {max(SHARES):.0%} to {min(SHARES):.0%} of a video's variance is its prompt's)"
+            )
+    return ""
+
+
 def table(repetitions: int = 500) -> str:
     """One line for each design: what it costs, and by how much its Total is less sure, in points of a hundred."""
     heads = "".join(f"{f'{share:.0%} of variance the prompt':>40}" for share in SHARES)

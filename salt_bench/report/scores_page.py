@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salt_bench import files
+from salt_bench.composites import precision
 from salt_bench.composites.known import SCHEMES
 from salt_bench.composites.scheme import Range, Scheme
 from salt_bench.errors import UserError
@@ -198,6 +199,8 @@ def gaps(scores: Scores) -> Iterator[str]:
     if len(absent) > MISSING:
         yield f"{len(absent) - MISSING} more videos are missing; all are in {SUMMARY}."
     short = [n for n in scores.ranges if scores.summary["prompts"][n] < scores.scheme.prompts.get(n, 0)]
+    if sentence := precision.lost(scores.protocol.get("size", "")):
+        yield f"{sentence}."
     if short:
         yield f"Not the full suite, so not comparable with published numbers: {', '.join(short)}."
     yield from (f"{remark}." for remark in scores.summary["remarks"])

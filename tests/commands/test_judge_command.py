@@ -261,3 +261,17 @@ def test_weights_lists_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     amt = next(line for line in done.output.splitlines() if " amt " in line)
     assert amt.startswith("there")
     assert "NON-COMMERCIAL" in amt
+
+
+def test_a_smaller_suite_asks_for_less_and_says_what_that_costs(tmp_path: Path) -> None:
+    suite(tmp_path / "weights")
+    film(tmp_path / "v" / "a cat-0.mp4", 10, 20)
+    done = judge(tmp_path / "v", tmp_path / "out", "--size", "smoke", *FLICKERING)
+    assert [row["video"] for row in rows(tmp_path / "out")] == ["a cat-0.mp4"]
+    assert "temporal_flickering: 1 videos are missing" in done.output, "a dog's, of another group of rows"
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["protocol"]["size"] == "smoke"
+    judge(tmp_path / "v", tmp_path / "lite", "--size", "lite", *FLICKERING)
+    assert "times the full suite's" in (tmp_path / "lite" / "report.md").read_text()
+    judge(tmp_path / "v", tmp_path / "full", *FLICKERING)
+    assert "times the full suite's" not in (tmp_path / "full" / "report.md").read_text()
+    assert "--size" in refused(judge(tmp_path / "v", tmp_path / "out", "--mode", "custom", "--size", "lite", *FLICKERING))

@@ -3,25 +3,22 @@
 The straight line has one decode per dimension and no batches. It costs the same for every frame, so it is run on the first few
 frames and counted for all; ours is run on the whole film. Optical flow ends as soon as the answer is known, which depends on
 the film: the table has one where everything moves and one that stands still. The networks have their real sizes and random
-weights, which SALT_VBENCH_RANDOM_WEIGHTS keeps in a folder from run to run (7 GB); SALT_VBENCH_SPEED_FRAMES sets the length.
+weights. SALT_VBENCH_SPEED_FRAMES sets the film's length.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pytest
 import torch
 from table import Figure, core_seconds, note
 
-from salt_bench.judges.vbench import dimensions, random_weights, weights
+from salt_bench.judges.vbench import dimensions, weights
 from salt_bench.judges.vbench.base import Setup
 from salt_bench.judges.vbench.engine import Done, Engine, Job
 from salt_bench.judges.vbench.networks import amt, clip, musiq, umt, viclip
@@ -64,27 +61,6 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-def beside(name: str) -> ModuleType:
-    """A module of tests/judges/vbench."""
-    path = Path(__file__).parents[1] / "judges/vbench" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of random weights of the real sizes."""
-    kept = os.environ.get("SALT_VBENCH_RANDOM_WEIGHTS")
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("weights")
-    if not all((folder / one.path).is_file() for one in weights.TABLE):
-        list(random_weights.write(folder))
-    return folder
-
-
 def with_flow(folder: Path, real: Path, gain: float) -> Path:
     """The same weights, but for a RAFT to which everything moves `gain` times as fast."""
     for one in weights.TABLE:
@@ -97,9 +73,8 @@ def with_flow(folder: Path, real: Path, gain: float) -> Path:
     return folder
 
 
-def loops(folder: Path) -> dict[str, Callable[[Path], Any]]:
+def loops(folder: Path, straight: ModuleType) -> dict[str, Callable[[Path], Any]]:
     """The straight line of every dimension, its networks loaded."""
-    straight = beside("straight")
     there = partial(weights.locate, folder)
     small, large = (straight.clip(clip.read(there(name)), **SIZES[name]) for name in SIZES)
     vit = straight.dino(torch.load(there("dino"), weights_only=True), 768, 12)
@@ -131,10 +106,10 @@ def judged(folder: Path, store: Path, film: Path, *asked: str) -> Done:
     return done
 
 
-def straight_seconds(real: Path, film: Path, sample: Path) -> dict[str, float]:
+def straight_seconds(lines: Mapping[str, Callable[[Path], Any]], film: Path, sample: Path) -> dict[str, float]:
     """Dimension → core-seconds of the straight line for the whole film."""
     found = {}
-    for name, line in loops(real).items():
+    for name, line in lines.items():
         whole, part = (ITEMS.get(name, float)(frames) for frames in (FRAMES, SAMPLE))
         found[name] = core_seconds(partial(line, film if whole == 1 else sample)) * (1 if whole == 1 else whole / part)
     return found
@@ -144,8 +119,7 @@ def our_seconds(folder: Path, work: Path, film: Path, *asked: str) -> float:
     return core_seconds(lambda: judged(folder, work / "+".join(asked), film, *asked))
 
 
-def test_against_the_straight_line(benchmark: Any, real: Path, tmp_path: Path) -> None:
-    films = beside("films")
+def test_against_the_straight_line(benchmark: Any, real: Path, films: ModuleType, straight: ModuleType, tmp_path: Path) -> None:
     shapes = {FRAMES: (HEIGHT, WIDTH), SAMPLE: (HEIGHT, WIDTH), WARM: (128, 128)}
     film, sample, warm = (
         films.write(tmp_path / f"{frames}.mp4", films.drift(frames, *size), "libx264", "yuv420p", fps=FPS)
@@ -154,7 +128,7 @@ def test_against_the_straight_line(benchmark: Any, real: Path, tmp_path: Path) -
     still, moving = (with_flow(tmp_path / name, real, gain) for name, gain in (("still", 0.0), ("moving", 1000.0)))
 
     def measured() -> None:
-        line = straight_seconds(real, film, sample)
+        line = straight_seconds(loops(real, straight), film, sample)
         for folder in (still, moving):
             judged(folder, tmp_path / f"warm {folder.name}", warm, *COVERED)
         alone = {name: our_seconds(moving, tmp_path / "alone", film, name) for name in COVERED}

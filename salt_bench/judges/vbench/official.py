@@ -8,7 +8,7 @@ from pathlib import Path
 from salt_bench import files
 from salt_bench.errors import UserError
 from salt_bench.prompts import data, vbench, vbench_i2v
-from salt_bench.prompts.base import Suite
+from salt_bench.prompts.base import Size, Suite
 
 
 def lies(file: data.DataFile, weights: Path) -> Path:
@@ -32,8 +32,8 @@ def _in(folder: Path, file: data.DataFile) -> Path | None:
         return None
 
 
-def suite(weights: Path, name: str = vbench.NAME) -> Suite:
+def suite(weights: Path, name: str = vbench.NAME, size: Size = Size.full) -> Suite:
     """The prompts of VBench, which VBench-Long asks for too, or of VBench-I2V."""
     if name == vbench_i2v.NAME:
-        return vbench_i2v.read(lies(data.I2V, weights))
-    return vbench.read(lies(data.VBENCH, weights))
+        return vbench_i2v.suite(size, lies(data.I2V, weights))
+    return vbench.suite(size, lies(data.VBENCH, weights))

@@ -41,11 +41,11 @@ class Correlation:
         x, y = (columns + flow[:, 0]).flatten(1), (rows[:, None] + flow[:, 1]).flatten(1)
         places = features.flatten(2).transpose(1, 2)
         step = max(1, CHUNK // (4 * height * width))
-        found = [
-            self._matched(*(part[one, start : start + step] for part in (places, x, y)), [other[one] for other in others])
-            for one in range(batch)
-            for start in range(0, height * width, step)
-        ]
+        found = []
+        for one in range(batch):
+            pyramid = [other[one] for other in others]
+            parts = zip(places[one].split(step), x[one].split(step), y[one].split(step), strict=True)
+            found += [self._matched(*part, pyramid) for part in parts]
         return torch.cat(found).reshape(batch, height, width, -1).permute(0, 3, 1, 2)
 
     def _matched(self, places: Tensor, x: Tensor, y: Tensor, others: list[Tensor]) -> Tensor:
