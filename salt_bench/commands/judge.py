@@ -19,6 +19,7 @@ from salt_bench.prompts.base import Size
 if TYPE_CHECKING:
     from salt_bench.judges.vbench.engine import Done, Engine
     from salt_bench.judges.vbench.jobs import Plan
+    from salt_bench.judges.vbench.weights import Weight
     from salt_bench.prompts.base import Suite as Prompts
 
 UNJUDGED, INTERRUPTED = 6, 130
@@ -290,17 +291,34 @@ def _report(out: Path, plan: Plan, rows: Sequence[Mapping[str, Any]], found: Map
 
 def weights(
     folder: Annotated[Path, typer.Option("--dir", help="Folder of weights in VBench's own layout.")] = WEIGHTS,
+    fetch: Annotated[str, typer.Option(help="Bring these names, or all that are for every use.", show_default="none")] = "",
     random: Annotated[bool, typer.Option("--random", help="Fill an empty folder with random weights, for a dry run.")] = False,
     layers: Annotated[int | None, typer.Option(min=1, help="Of each network, if random.", show_default="all")] = None,
 ) -> None:
     """List the weight files of VBench's judges: where they belong, where they come from, and whether they are there."""
-    from salt_bench.judges.vbench import random_weights
+    from salt_bench.judges.vbench import fetching, random_weights
     from salt_bench.judges.vbench import weights as table
 
-    for path in random_weights.write(folder.expanduser(), layers) if random else ():
+    place = folder.expanduser()
+    for path in random_weights.write(place, layers) if random else ():
         print(f"made at random: {path} ({path.stat().st_size / 1e6:.0f} MB)", flush=True)
-    for check in table.verify(folder.expanduser()):
+    for one in fetching.chosen([name.strip() for name in fetch.split(",")]) if fetch else ():
+        print(f"{one.name}: {'fetched' if _fetched(one, place) else 'is there already'}", flush=True)
+    for check in table.verify(place):
         print(f"{check.state:12} {check.weight.name:9} {check.weight}; for {check.weight.used_by}", flush=True)
+
+
+def _fetched(one: Weight, place: Path) -> bool:
+    """Fetches a file under a bar."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from salt_bench.judges.vbench import fetching
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(one.name, total=one.megabytes * 1e6)
+        return fetching.fetch(one, place, lambda done, whole: bar.update(task, completed=done, total=whole or None))
 
 
 def register(app: typer.Typer) -> None:

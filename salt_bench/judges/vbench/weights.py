@@ -13,7 +13,9 @@ from salt_bench.errors import UserError, WrongUse
 
 @dataclass(frozen=True)
 class Weight:
-    """One file. `path` is its place in VBench's cache folder; `sha256` the known beginning of its digest, "" where unknown."""
+    """One file. `path` is its place in VBench's cache folder; `source` where it comes from, as an address where it can be
+    fetched; `member` its name in the zip that lies there, "" where the file itself does; `sha256` the known beginning of its
+    digest, "" where unknown."""
 
     name: str
     path: str
@@ -23,13 +25,14 @@ class Weight:
     commercial: bool
     used_by: str
     sha256: str = ""
+    member: str = ""
 
     def __str__(self) -> str:
         use = "" if self.commercial else ", NON-COMMERCIAL USE ONLY"
         return f"{self.path} (about {self.megabytes} MB, {self.licence}{use}, from {self.source})"
 
 
-_HUB = "https://huggingface.co/OpenGVLab/VBench_Used_Models"
+_HUB = "https://huggingface.co/OpenGVLab/VBench_Used_Models/resolve/main"
 _CLIP = "https://openaipublic.azureedge.net/clip/models"
 _CLIP_B = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
 _CLIP_L = "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
@@ -67,7 +70,7 @@ TABLE = (
     Weight(
         "laion",
         "aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth",
-        "https://github.com/LAION-AI/aesthetic-predictor",
+        "https://github.com/LAION-AI/aesthetic-predictor/raw/main/sa_0_4_vit_l_14_linear.pth",
         1,
         "MIT",
         True,
@@ -76,16 +79,17 @@ TABLE = (
     Weight(
         "raft",
         "raft_model/models/raft-things.pth",
-        "models.zip of https://github.com/princeton-vl/RAFT",
+        "https://dl.dropboxusercontent.com/s/4j4z58wuv8o0mfz/models.zip",
         21,
         "BSD-3-Clause",
         True,
         "dynamic_degree, static_filter",
+        member="models/raft-things.pth",
     ),
     Weight(
         "amt",
         "amt_model/amt-s.pth",
-        "https://huggingface.co/lalala125/AMT",
+        "https://huggingface.co/lalala125/AMT/resolve/main/amt-s.pth",
         12,
         "CC BY-NC 4.0",
         False,
@@ -94,7 +98,7 @@ TABLE = (
     Weight(
         "musiq",
         "pyiqa_model/musiq_spaq_ckpt-358bb6af.pth",
-        "the releases of https://github.com/chaofengc/IQA-PyTorch",
+        "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights/musiq_spaq_ckpt-358bb6af.pth",
         108,
         "not stated for the file; its package is PolyForm Noncommercial 1.0",
         False,
@@ -104,7 +108,7 @@ TABLE = (
     Weight(
         "viclip",
         "ViCLIP/ViClip-InternVid-10M-FLT.pth",
-        _HUB,
+        f"{_HUB}/ViClip-InternVid-10M-FLT.pth",
         1710,
         "see the source",
         True,
@@ -113,7 +117,7 @@ TABLE = (
     Weight(
         "umt",
         "umt_model/l16_ptk710_ftk710_ftk400_f16_res224.pth",
-        _HUB,
+        f"{_HUB}/l16_ptk710_ftk710_ftk400_f16_res224.pth",
         1220,
         "see the source",
         True,
@@ -122,7 +126,7 @@ TABLE = (
     Weight(
         "grit",
         "grit_model/grit_b_densecap_objectdet.pth",
-        _HUB,
+        f"{_HUB}/grit_b_densecap_objectdet.pth",
         840,
         "MIT",
         True,
@@ -131,7 +135,7 @@ TABLE = (
     Weight(
         "tag2text",
         "caption_model/tag2text_swin_14m.pth",
-        "https://huggingface.co/spaces/xinyu1205/recognize-anything",
+        "https://huggingface.co/spaces/xinyu1205/recognize-anything/resolve/main/tag2text_swin_14m.pth",
         4480,
         "Apache-2.0",
         True,
@@ -149,7 +153,7 @@ TABLE = (
     Weight(
         "bert_vocab",
         "bert-base-uncased/vocab.txt",
-        "https://huggingface.co/google-bert/bert-base-uncased",
+        "https://huggingface.co/google-bert/bert-base-uncased/resolve/main/vocab.txt",
         1,
         "Apache-2.0",
         True,
