@@ -305,7 +305,8 @@ def weights(
     for one in fetching.chosen([name.strip() for name in fetch.split(",")]) if fetch else ():
         print(f"{one.name}: {'fetched' if _fetched(one, place) else 'is there already'}", flush=True)
     for check in table.verify(place):
-        print(f"{check.state:12} {check.weight.name:9} {check.weight}; for {check.weight.used_by}", flush=True)
+        digest = f"; sha256 {check.sha256}" if check.sha256 else ""
+        print(f"{check.state:12} {check.weight.name:9} {check.weight}; for {check.weight.used_by}{digest}", flush=True)
 
 
 def _fetched(one: Weight, place: Path) -> bool:

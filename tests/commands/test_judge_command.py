@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from typer.testing import CliRunner
 from salt_bench import cli
 from salt_bench.commands import judge as command
 from salt_bench.errors import UserError, WrongUse
-from salt_bench.judges.vbench import crew, flickering_filter, jobs
+from salt_bench.judges.vbench import crew, flickering_filter, jobs, weights
 from salt_bench.prompts import data
 from salt_bench.prompts.base import Asked, Suite
 
@@ -254,13 +255,13 @@ def test_weights_lists_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     (tmp_path / "amt_model" / "amt-s.pth").write_text("x")
     done = CliRunner().invoke(cli.app, ["weights", "--dir", str(tmp_path)])
     assert done.exit_code == 0
-    lines = {line.split()[-1 if "other" not in line else 2]: line for line in done.output.splitlines()}
-    assert len(lines) >= 8
+    assert len(done.output.splitlines()) == len(weights.TABLE)
     assert "other bytes  clip_b32" in done.output
     assert "missing      dino" in done.output
     amt = next(line for line in done.output.splitlines() if " amt " in line)
     assert amt.startswith("there")
     assert "NON-COMMERCIAL" in amt
+    assert amt.endswith(hashlib.sha256(b"x").hexdigest())
 
 
 def test_a_smaller_suite_asks_for_less_and_says_what_that_costs(tmp_path: Path) -> None:
