@@ -25,7 +25,7 @@ class Beauty(Pass):
         self._head: dict[str, torch.Tensor] | None = None
 
     def start(self, video: Video) -> Running:
-        return features.Collected(self._look)
+        return features.Collected(self._look, self.setup.device)
 
     def _look(self, frames: np.ndarray) -> np.ndarray:
         net = clip.images(weights.locate(self.setup.weights, "clip_l14"), self.setup.device, self.setup.precision)

@@ -19,7 +19,7 @@ class ClipFrames(Pass):
     weights: ClassVar[tuple[str, ...]] = ("clip_b32",)
 
     def start(self, video: Video) -> Running:
-        return features.Collected(self._look)
+        return features.Collected(self._look, self.setup.device)
 
     def _look(self, frames: np.ndarray) -> np.ndarray:
         net = clip.images(weights.locate(self.setup.weights, "clip_b32"), self.setup.device, self.setup.precision)

@@ -9,17 +9,19 @@ import torch
 import torch.nn.functional as F
 
 from salt_bench.judges.vbench.base import Found, Judged, Running
+from salt_bench.judges.vbench.resizing import portions
 
 
 class Collected(Running):
-    """A pass that turns every block of frames into one array row per frame. `look` maps uint8 (t, H, W, 3) to (t, …)."""
+    """A pass that turns every block of frames into one array row per frame. `look` maps uint8 (t, H, W, 3) to (t, …), on
+    `device`."""
 
-    def __init__(self, look: Callable[[np.ndarray], np.ndarray]) -> None:
-        self.look = look
+    def __init__(self, look: Callable[[np.ndarray], np.ndarray], device: str = "cpu") -> None:
+        self.look, self.device = look, device
         self.rows: list[np.ndarray] = []
 
     def take(self, frames: np.ndarray) -> bool:
-        self.rows.append(self.look(frames))
+        self.rows += map(self.look, portions(frames, self.device))
         return True
 
     def result(self) -> Found:

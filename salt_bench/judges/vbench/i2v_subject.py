@@ -31,7 +31,7 @@ class DinoSquares(Pass):
     weights: ClassVar[tuple[str, ...]] = ("dino",)
 
     def start(self, video: Video) -> Running:
-        return features.Collected(self._look)
+        return features.Collected(self._look, self.setup.device)
 
     def _look(self, frames: np.ndarray) -> np.ndarray:
         return _see(self.setup, centre(shorten(floats(frames, self.setup.device), _SHORT, "bicubic", antialias=True), _SIDE))

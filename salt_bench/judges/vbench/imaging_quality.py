@@ -18,7 +18,7 @@ from salt_bench.judges.vbench.resizing import centre, floats, portions, resize
 Mode = Literal["longer", "shorter", "shorter_centercrop", "None"]
 """What is done to frames first: their longer or shorter side brought down to 512, the middle of the latter, or nothing."""
 
-SIDE, BATCH = 512, 4
+SIDE = 512
 
 
 class MusiqPass(Pass):
@@ -58,7 +58,7 @@ class _Scoring(Running):
 
     @torch.inference_mode()
     def take(self, frames: np.ndarray) -> bool:
-        for portion in portions(frames, BATCH):
+        for portion in portions(frames, self._device):
             images = brought_down(floats(portion, self._device), self._mode) / 255
             self._scores.append(self._network(images).cpu().numpy())
         return True

@@ -27,8 +27,10 @@ def floats(frames: np.ndarray, device: str = "cpu") -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(0, 3, 1, 2).float()
 
 
-def portions(frames: np.ndarray, most: int) -> Iterator[np.ndarray]:
-    """`frames` in order, at most `most` at a time: what a network takes at once is bounded, whatever a block holds."""
+def portions(frames: np.ndarray, device: str) -> Iterator[np.ndarray]:
+    """`frames` in order, some at a time: what a network takes at once is bounded, whatever a block holds. On a CPU few frames
+    are fastest, whose activations stay in its cache."""
+    most = 4 if device == "cpu" else 32
     for start in range(0, len(frames), most):
         yield frames[start : start + most]
 

@@ -22,7 +22,7 @@ class DinoFrames(Pass):
     weights: ClassVar[tuple[str, ...]] = ("dino",)
 
     def start(self, video: Video) -> Running:
-        return features.Collected(self._look)
+        return features.Collected(self._look, self.setup.device)
 
     def _look(self, frames: np.ndarray) -> np.ndarray:
         net = dino.load(weights.locate(self.setup.weights, "dino"), self.setup.device)

@@ -53,7 +53,8 @@ def test_frames_become_floats_with_their_channels_first() -> None:
 
 
 def test_portions_are_bounded_and_whole() -> None:
-    parts = list(portions(np.arange(7), 3))
-    assert [len(part) for part in parts] == [3, 3, 1]
-    assert np.concatenate(parts).tolist() == list(range(7))
-    assert not list(portions(np.arange(0), 3))
+    parts = list(portions(np.arange(70), "cuda"))
+    assert [len(part) for part in parts] == [32, 32, 6]
+    assert np.concatenate(parts).tolist() == list(range(70))
+    assert [len(part) for part in portions(np.arange(7), "cpu")] == [4, 3]
+    assert not list(portions(np.arange(0), "cpu"))

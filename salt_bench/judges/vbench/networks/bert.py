@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from salt_bench.judges.vbench.networks.linear import Linear
+
 EPS = 1e-12
 
 
@@ -55,9 +57,9 @@ class Heads(nn.Module):
 
     def __init__(self, width: int, source: int) -> None:
         super().__init__()
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(source, width)
-        self.value = nn.Linear(source, width)
+        self.query = Linear(width, width)
+        self.key = Linear(source, width)
+        self.value = Linear(source, width)
 
     def remember(self, source: Tensor, heads: int) -> Memory:
         """(B, S, source) to its keys and values, for so many heads."""
@@ -80,7 +82,7 @@ class Joined(nn.Module):
 
     def __init__(self, inner: int, width: int) -> None:
         super().__init__()
-        self.dense = nn.Linear(inner, width)
+        self.dense = Linear(inner, width)
         self.LayerNorm = nn.LayerNorm(width, EPS)
 
     def forward(self, x: Tensor, start: Tensor) -> Tensor:
@@ -109,7 +111,7 @@ class Widened(nn.Module):
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, inner)
+        self.dense = Linear(width, inner)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.gelu(self.dense(x))

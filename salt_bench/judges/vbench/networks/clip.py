@@ -16,6 +16,7 @@ from PIL import Image
 from torch import nn
 
 from salt_bench.judges.vbench import resizing, weights
+from salt_bench.judges.vbench.networks.viclip import Block
 
 Weights = Mapping[str, torch.Tensor]
 _HEAD = 64  # channels per attention head, in every released CLIP
@@ -109,7 +110,7 @@ def text_tower(state: Weights, device: str, precision: str) -> Texts:
     size = model.context_length
     model.attn_mask = torch.full((size, size), float("-inf")).triu_(1)
     tower = {name: value for name, value in state.items() if not name.startswith("visual.") and name not in _INTEGERS}
-    return Texts(_filled(model, tower, dtype).to(device), float(state["logit_scale"].float().exp()), device)
+    return Texts(_filled(model, tower, dtype, causal=True).to(device), float(state["logit_scale"].float().exp()), device)
 
 
 def _empty(state: Weights, precision: str) -> tuple[Any, torch.dtype]:
@@ -130,32 +131,35 @@ def _empty(state: Weights, precision: str) -> tuple[Any, torch.dtype]:
 
 class _Widened(nn.Module):
     """A layer that stays as it was released, in half precision, and computes in single: of all layers only one is in memory
-    twice, and what was mapped from a file stays there."""
+    twice, and what was mapped from a file stays there. It is ViCLIP's, whose names and arithmetic are CLIP's."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: Block) -> None:
         super().__init__()
         self.layer = layer
 
-    def forward(self, *inputs: Any, **named: Any) -> Any:
+    def forward(self, x: torch.Tensor, attn_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """The mask is the one that the layer was made for: causal, or none."""
         wide = {name: value.float() for name, value in self.layer.named_parameters()}
-        return torch.func.functional_call(self.layer, wide, inputs, named)
+        return torch.func.functional_call(self.layer, wide, (x,))
 
     def get_weight_dtype(self) -> torch.dtype:
         """What the stack's inputs are brought to: open_clip asks its first layer."""
         return torch.float32
 
 
-def _filled(model: Any, state: Weights, dtype: torch.dtype) -> Any:
+def _filled(model: Any, state: Weights, dtype: torch.dtype, causal: bool = False) -> Any:
     from open_clip.model import convert_weights_to_lp
 
-    half = dtype == torch.float16
-    layers = model.transformer.resblocks
-    kept = {name: value if not half and ".resblocks." in name else value.float() for name, value in state.items()}
-    model.load_state_dict(kept, assign=True)
-    if half:
+    stack = model.transformer
+    if dtype == torch.float16:
+        model.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
         convert_weights_to_lp(model, dtype)
     else:
-        model.transformer.resblocks = nn.ModuleList(map(_Widened, layers))
+        with torch.device("meta"):
+            stack.resblocks = nn.ModuleList(Block(stack.width, causal) for _ in stack.resblocks)
+        kept = {name: value if ".resblocks." in name else value.float() for name, value in state.items()}
+        model.load_state_dict(kept, assign=True)
+        stack.resblocks = nn.ModuleList(map(_Widened, stack.resblocks))
     return model.eval().requires_grad_(False)
 
 

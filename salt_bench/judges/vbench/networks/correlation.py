@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from salt_bench.judges.vbench.networks.linear import linear
+
 CHUNK = 8 << 20
 """Bytes of matches that are looked into at once: as many as a cache holds."""
 
@@ -53,7 +55,7 @@ class Correlation:
         x, y = x[:, None, None], y[:, None, None]
         found = []
         for level, other in enumerate(others):
-            matches = (places @ other.flatten(1)).view(-1, 1, *other.shape[1:])
+            matches = linear(places, other.flatten(1).t().contiguous()).view(-1, 1, *other.shape[1:])
             found.append(self._sampled(matches, x / 2**level, y / 2**level).flatten(1))
         return torch.cat(found, 1)
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from salt_bench.judges.vbench import weights
+from salt_bench.judges.vbench.networks.linear import linear
 
 _HEAD, _EPS = 64, 1e-6
 
@@ -50,7 +51,7 @@ class Dino:
         return self._linear(mixed, f"{name}proj")
 
     def _linear(self, x: torch.Tensor, name: str) -> torch.Tensor:
-        return F.linear(x, self.state[f"{name}.weight"], self.state[f"{name}.bias"])
+        return linear(x, self.state[f"{name}.weight"], self.state[f"{name}.bias"])
 
     def _norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
         return F.layer_norm(x, x.shape[-1:], self.state[f"{name}.weight"], self.state[f"{name}.bias"], _EPS)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salt_bench.judges.vbench.networks import loading
+from salt_bench.judges.vbench.networks.linear import Linear
 from salt_bench.judges.vbench.resizing import resize
 
 FILE = "pyiqa_model/musiq_spaq_ckpt-358bb6af.pth"
@@ -64,7 +65,7 @@ class Attention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.query, self.key, self.value, self.out = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
+        self.query, self.key, self.value, self.out = (Linear(WIDTH, WIDTH) for _ in range(4))
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = (part(x).unflatten(-1, (HEADS, -1)).transpose(1, 2) for part in (self.query, self.key, self.value))
@@ -74,7 +75,7 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.fc1, self.fc2 = nn.Linear(WIDTH, HIDDEN), nn.Linear(HIDDEN, WIDTH)
+        self.fc1, self.fc2 = Linear(WIDTH, HIDDEN), Linear(HIDDEN, WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(x)))
@@ -119,9 +120,9 @@ class Musiq(nn.Module):
         super().__init__()
         self.conv_root, self.gn_root = StandardConv(3, 64, 7, 2), nn.GroupNorm(32, 64, 1e-6)
         self.block1 = Bottleneck(64, 256)
-        self.embedding = nn.Linear(256 * (PATCH // 4) ** 2, WIDTH)
+        self.embedding = Linear(256 * (PATCH // 4) ** 2, WIDTH)
         self.transformer_encoder = Encoder(layers)
-        self.head = nn.Linear(WIDTH, 1)
+        self.head = Linear(WIDTH, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         cuts = [patches(image) for image in pyramid(2 * images - 1)]

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salt_bench.judges.vbench.networks import loading
+from salt_bench.judges.vbench.networks.linear import Linear, linear
 
 FILE = "umt_model/l16_ptk710_ftk710_ftk400_f16_res224.pth"
 FRAMES, SIDE, PATCH, CLASSES = 16, 224, 16, 400
@@ -34,19 +35,19 @@ class Attention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.qkv, self.proj = nn.Linear(WIDTH, 3 * WIDTH, bias=False), nn.Linear(WIDTH, WIDTH)
+        self.qkv, self.proj = Linear(WIDTH, 3 * WIDTH, bias=False), Linear(WIDTH, WIDTH)
         self.q_bias, self.v_bias = nn.Parameter(torch.zeros(WIDTH)), nn.Parameter(torch.zeros(WIDTH))
 
     def forward(self, x: Tensor) -> Tensor:
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        query, key, value = F.linear(x, self.qkv.weight, bias).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = linear(x, self.qkv.weight, bias).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
         return self.proj(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
 
 
 class Mlp(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.fc1, self.fc2 = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
+        self.fc1, self.fc2 = Linear(WIDTH, 4 * WIDTH), Linear(4 * WIDTH, WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(x)))
@@ -72,7 +73,7 @@ class Umt(nn.Module):
         self.patch_embed = Embedding()
         self.pos_embed = nn.Parameter(torch.zeros(1, FRAMES * (SIDE // PATCH) ** 2, WIDTH))
         self.blocks = nn.ModuleList([Block() for _ in range(layers)])
-        self.fc_norm, self.head = _Norm(WIDTH), nn.Linear(WIDTH, CLASSES)
+        self.fc_norm, self.head = _Norm(WIDTH), Linear(WIDTH, CLASSES)
 
     def forward(self, video: Tensor) -> Tensor:
         x = self.patch_embed(video) + self.pos_embed

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from salt_bench.errors import UserError
 from salt_bench.judges.vbench.networks import loading
+from salt_bench.judges.vbench.networks.linear import Linear, linear
 
 FILE = "ViCLIP/ViClip-InternVid-10M-FLT.pth"
 FRAMES, SIDE, PATCH, SPACE = 8, 224, 14, 768
@@ -38,11 +39,11 @@ class Attention(nn.Module):
         super().__init__()
         self.in_proj_weight = nn.Parameter(torch.zeros(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
+        self.out_proj = Linear(width, width)
         self._heads, self._causal = width // 64, causal
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = F.linear(x, self.in_proj_weight, self.in_proj_bias).unflatten(-1, (3, self._heads, 64))
+        parts = linear(x, self.in_proj_weight, self.in_proj_bias).unflatten(-1, (3, self._heads, 64))
         query, key, value = parts.permute(2, 0, 3, 1, 4)
         return self.out_proj(
             F.scaled_dot_product_attention(query, key, value, is_causal=self._causal).transpose(1, 2).flatten(2)
@@ -55,7 +56,7 @@ class Block(nn.Module):
     def __init__(self, width: int, causal: bool) -> None:
         super().__init__()
         self.attn, self.ln_1, self.ln_2 = Attention(width, causal), nn.LayerNorm(width), nn.LayerNorm(width)
-        parts = [("c_fc", nn.Linear(width, 4 * width)), ("gelu", QuickGelu()), ("c_proj", nn.Linear(4 * width, width))]
+        parts = [("c_fc", Linear(width, 4 * width)), ("gelu", QuickGelu()), ("c_proj", Linear(4 * width, width))]
         self.mlp = nn.Sequential(OrderedDict(parts))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from salt_bench.judges.vbench.networks.grit.fpn import STRIDES
 from salt_bench.judges.vbench.networks.grit.proposals import Scored
+from salt_bench.judges.vbench.networks.linear import Linear
 
 POOLED = 7
 STAGES = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))
@@ -62,8 +63,8 @@ class Body(nn.Module):
 
     def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(channels * POOLED**2, inner)
-        self.fc2 = nn.Linear(inner, inner)
+        self.fc1 = Linear(channels * POOLED**2, inner)
+        self.fc2 = Linear(inner, inner)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.fc2(F.relu(self.fc1(x.flatten(1)))))
@@ -74,8 +75,8 @@ class Predictor(nn.Module):
 
     def __init__(self, inner: int) -> None:
         super().__init__()
-        self.cls_score = nn.Linear(inner, 2)
-        self.bbox_pred = nn.Sequential(nn.Linear(inner, inner), nn.ReLU(), nn.Linear(inner, 4))
+        self.cls_score = Linear(inner, 2)
+        self.bbox_pred = nn.Sequential(Linear(inner, inner), nn.ReLU(), Linear(inner, 4))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.cls_score(x).softmax(1)[:, 0], self.bbox_pred(x)

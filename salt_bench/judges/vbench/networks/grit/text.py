@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from salt_bench.judges.vbench.networks.bert import Layers, Memory, causal
+from salt_bench.judges.vbench.networks.linear import Linear
 
 NAME = 101
 DESCRIPTION = 104
@@ -46,10 +47,10 @@ class Writer(nn.Module):
 
     def __init__(self, channels: int, vocabulary: int, places: int, depth: int, width: int, heads: int, inner: int) -> None:
         super().__init__()
-        self.object_feature_projection = nn.Sequential(nn.Linear(channels, width), nn.LayerNorm(width))
+        self.object_feature_projection = nn.Sequential(Linear(channels, width), nn.LayerNorm(width))
         self.embedding = Embedding(vocabulary, places, width)
         self.transformer = Transformer(depth, width, heads, inner)
-        self.output = nn.Linear(width, vocabulary)
+        self.output = Linear(width, vocabulary)
         self.output.weight = self.embedding.words.weight
 
     def read(self, prefix: Tensor) -> list[Memory]:

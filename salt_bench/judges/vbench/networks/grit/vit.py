@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from salt_bench.judges.vbench.networks.linear import Linear
+
 EPS = 1e-6
 ROOM = 128 << 20
 """Bytes that the position biases of some heads may take; one head's are always whole."""
@@ -34,8 +36,8 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, reach: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * reach - 1, width // heads))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * reach - 1, width // heads))
 
@@ -61,8 +63,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, inner)
-        self.fc2 = nn.Linear(inner, width)
+        self.fc1 = Linear(width, inner)
+        self.fc2 = Linear(inner, width)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(x)))

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salt_bench.judges.vbench.networks.bert import EPS, CrossLayer, Memory, causal
+from salt_bench.judges.vbench.networks.linear import Linear
 
 TAG_HEADS = 4
 
@@ -89,7 +90,7 @@ class Transform(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, width)
+        self.dense = Linear(width, width)
         self.LayerNorm = nn.LayerNorm(width, EPS)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -110,7 +111,7 @@ class Predictions(nn.Module):
     def __init__(self, vocabulary: int, width: int) -> None:
         super().__init__()
         self.transform = Transform(width)
-        self.decoder = nn.Linear(width, vocabulary)
+        self.decoder = Linear(width, vocabulary)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decoder(self.transform(x))
