@@ -21,7 +21,15 @@ from salt_bench.stats.table import Quantity, Table
 
 
 class Improvement(NamedTuple):
-    """A probability with its 95% interval [low, high]; floats, or arrays (…) over repetitions."""
+    """A probability with its 95% interval [low, high]."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Improvements(NamedTuple):
+    """The same, as arrays (…) over repetitions."""
 
     mean: np.ndarray
     low: np.ndarray
@@ -33,7 +41,7 @@ def wins(x: np.ndarray, y: np.ndarray, better: int) -> np.ndarray:
     return (1 + better * np.sign(x - y)) / 2
 
 
-def improvement(won: np.ndarray) -> Improvement:
+def improvement(won: np.ndarray) -> Improvements:
     """Of wins (…, S, P); NaN, a pair that was not judged, in a plain (S, P) only."""
     fit, prompts = fitted(won), won.shape[-1]
     edge = 1 / max(prompts, 2)
@@ -42,7 +50,7 @@ def improvement(won: np.ndarray) -> Improvement:
     half = _degrees_kept(fit, won.shape) * np.maximum(fit.standard_error, np.sqrt(0.5) / prompts) / (inside * (1 - inside))
     middle = np.log(inside / (1 - inside))
     low = np.where(mean < edge / 2, 0.0, special.expit(middle - half))
-    return Improvement(mean, low, np.where(mean > 1 - edge / 2, 1.0, special.expit(middle + half)))
+    return Improvements(mean, low, np.where(mean > 1 - edge / 2, 1.0, special.expit(middle + half)))
 
 
 def _degrees_kept(fit: Fit, shape: tuple[int, ...]) -> np.ndarray:
