@@ -146,7 +146,12 @@ def _publish(plan: Plan, outcome: Outcome, folder: Path) -> None:
 
 def _render(folder: Path) -> None:
     from salt_bench.report import page, scores_page
+    from salt_bench.simulation import page as simulation_page
+    from salt_bench.simulation import table
 
+    if (folder / table.FILE).is_file():
+        simulation_page.render(folder)
+        return
     (scores_page if (folder / scores_page.SUMMARY).is_file() else page).render(folder)
 
 
