@@ -19,6 +19,7 @@ import typer
 from salt_bench.commands import gate as gate_commands
 from salt_bench.commands import judge as judge_commands
 from salt_bench.commands import official as official_commands
+from salt_bench.commands import statistics as statistics_commands
 from salt_bench.commands import vbench as vbench_commands
 from salt_bench.commands.output import say as _say
 from salt_bench.errors import UserError, WrongUse
@@ -244,6 +245,7 @@ judge_commands.register(app)
 vbench_commands.register(app)
 official_commands.register(app)
 gate_commands.register(app)
+statistics_commands.register(app)
 
 
 def _near(path: Path) -> str:

@@ -210,7 +210,7 @@ _STAYS = """\
 What is bad and stays: the mean of a skewed or binary judge at few prompts; and the gate where every judge lost exactly its \
 margin while a few prompts gain much, since a t-test then believes in the loss too early; where nothing changed, that costs \
 nothing. Corrections by the sample's skewness (Johnson, JASA 73, 1978) rest on a third moment that so few prompts do not \
-tell. So differences and ratios carry the verdicts, not levels, and a judge whose differences are so skewed needs more prompts."""
+tell. So differences and ratios carry the verdicts, not levels, and so skewed a judge needs more prompts."""
 
 
 def _is(row: Row, kind: str) -> bool:

@@ -79,11 +79,14 @@ def detectable(design: Design, found: Components, wanted: float = POWER) -> floa
 
 
 def needed(effect: float, found: Components, wanted: float = POWER, prompts: Iterable[int] = PROMPTS) -> list[Design]:
-    """For each number of prompts the design with the fewest training seeds of SEEDS that sees `effect`, where one does."""
+    """For each number of prompts the design with the fewest training seeds of SEEDS that sees `effect`, where one does; more
+    than one, unless nothing is known of training seeds, and only where another number of prompts asks for more of them."""
+    least = 2 if "seed" in found.known() else 1
     designs = []
     for count in prompts:
-        wide = (Design(seeds, count) for seeds in SEEDS)
-        if hit := next((design for design in wide if detectable(design, found, wanted) <= abs(effect)), None):
+        wide = (Design(seeds, count) for seeds in SEEDS if seeds >= least)
+        hit = next((design for design in wide if detectable(design, found, wanted) <= abs(effect)), None)
+        if hit and not (designs and designs[-1].seeds <= hit.seeds):
             designs.append(hit)
     return designs
 
