@@ -34,4 +34,4 @@ def write(folder: Path, page: Page) -> list[Path]:
 
 
 def _contents(page: Page) -> dict[str, object]:
-    return {**asdict(page), "tables": page.tables}
+    return {**asdict(page), "tables": page.tables, "gallery": None}

@@ -198,14 +198,15 @@ def _methods(rows: Sequence[Row]) -> tuple[str, ...]:
 
 _DATA = """\
 Intervals: two arms share their prompts (variance 1); every arm adds a prompt effect of its own (0.15), a residual (0.5) and a \
-training seed's effect; seed variance is said of the difference, as a multiple of its residual. In this project's studies it \
-lies between 0 and 1.6, and for most judges below 0.2. One training seed is asked about its own checkpoint. normal: the sum \
-itself; heavy: sums of Student's t with 3 degrees of freedom; skewed: its exponential, log-normal with skewness 6; binary: \
-right in 80% of clips. Width: mean width over that of an interval that knows its standard error."""
+training seed's effect; seed variance is said of the difference, as a multiple of its residual. Among the 588 comparisons of \
+this project's studies it is below 0.2 in 81% and below 2 in 99%. One training seed is asked about its own checkpoint. normal: \
+the sum itself; heavy: sums of Student's t with 3 degrees of freedom; skewed: its exponential, log-normal with skewness 6; \
+binary: right in 80% of clips. Width: mean width over that of an interval that knows its standard error."""
 _GATED = f"""\
 Gate: losses, levels and decisions are those of salt-bench check; judges are independent, which is hardest on its promise. \
 binary: a clip is right (worth three widths) or wrong; few lose much, few gain much: the losses are log-normal, with skewness \
-6 on either side. With three training seeds the seed's variance is {rates.SEED_SHARE:g} of the residual's."""
+6 on either side. With three training seeds the seed's variance is {rates.SEED_SHARE:g} of the residual's, save of binary \
+judges, which have none: three seeds that differ at all decide little, whatever the number of prompts."""
 _STAYS = """\
 What is bad and stays: the mean of a skewed or binary judge at few prompts; and the gate where every judge lost exactly its \
 margin while a few prompts gain much, since a t-test then believes in the loss too early; where nothing changed, that costs \

@@ -82,7 +82,7 @@ def needed(effect: float, found: Components, wanted: float = POWER, prompts: Ite
     """For each number of prompts the design with the fewest training seeds of SEEDS that sees `effect`, where one does; more
     than one, unless nothing is known of training seeds, and only where another number of prompts asks for more of them."""
     least = 2 if "seed" in found.known() else 1
-    designs = []
+    designs: list[Design] = []
     for count in prompts:
         wide = (Design(seeds, count) for seeds in SEEDS if seeds >= least)
         hit = next((design for design in wide if detectable(design, found, wanted) <= abs(effect)), None)
