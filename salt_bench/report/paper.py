@@ -173,6 +173,7 @@ def _points(facts: pd.DataFrame) -> Iterator[str]:
     said = "; ".join(map(str, wrong)) or "all are, within the rounding of two decimals"
     count = len(published.totals(facts))
     yield f"{count} published totals can be held against (4·quality + semantic)/5 of their own parts: {said}."
+    yield from (f"A published gain beside lost motion: {one}." for one in published.stilled(facts))
     yield "Two versions of SC-DMD are public, 83.19 (T2) and 83.36 (A1): both stand, each with its source."
 
 
