@@ -49,6 +49,13 @@ def gate(session: nox.Session) -> None:
 
 
 @nox.session
+def simulation(session: nox.Session) -> None:
+    """The suite's own intervals and gate on judges whose truth is known: reports/statistics/; minutes on one core."""
+    install(session)
+    run(session, "python", "-m", "salt_bench.simulation")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     install(session, "ruff")
     session.run("ruff", "check", ".", *session.posargs)

@@ -19,6 +19,7 @@ import typer
 from salt_bench.commands import gate as gate_commands
 from salt_bench.commands import judge as judge_commands
 from salt_bench.commands import official as official_commands
+from salt_bench.commands import statistics as statistics_commands
 from salt_bench.commands import vbench as vbench_commands
 from salt_bench.commands.output import say as _say
 from salt_bench.errors import UserError, WrongUse
@@ -146,7 +147,12 @@ def _publish(plan: Plan, outcome: Outcome, folder: Path) -> None:
 
 def _render(folder: Path) -> None:
     from salt_bench.report import page, scores_page
+    from salt_bench.simulation import page as simulation_page
+    from salt_bench.simulation import table
 
+    if (folder / table.FILE).is_file():
+        simulation_page.render(folder)
+        return
     (scores_page if (folder / scores_page.SUMMARY).is_file() else page).render(folder)
 
 
@@ -239,6 +245,7 @@ judge_commands.register(app)
 vbench_commands.register(app)
 official_commands.register(app)
 gate_commands.register(app)
+statistics_commands.register(app)
 
 
 def _near(path: Path) -> str:

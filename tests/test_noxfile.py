@@ -11,7 +11,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SESSIONS = {"tests", "gate", "proofs", "lint", "types", "smoke", "vbench_smoke", "speed", "teacher", "semantic"}
+SESSIONS = {
+    "tests",
+    "gate",
+    "proofs",
+    "simulation",
+    "lint",
+    "types",
+    "smoke",
+    "vbench_smoke",
+    "speed",
+    "teacher",
+    "semantic",
+}
 
 
 def listed(folder: Path) -> dict[str, bool]:

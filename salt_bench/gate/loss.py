@@ -13,7 +13,8 @@ import numpy as np
 from scipy import special
 
 from salt_bench.gate.gauge import Gauge
-from salt_bench.stats.crossed import Fit, completed, crossed
+from salt_bench.stats.crossed import Fit
+from salt_bench.stats.effects import fitted
 
 LEAST = 16
 """With fewer prompts than this nothing is decided, whatever they say."""
@@ -25,18 +26,14 @@ def loss(candidate: np.ndarray, baseline: np.ndarray, gauge: Gauge) -> Fit:
     NaN, on both sides alike, is a missing pair; only a plain (S, P) may have them."""
     better, scale = gauge.output.better, gauge.scale
     if not gauge.output.relative:
-        fit = _fit(better * (baseline - candidate) / scale)
+        fit = fitted(better * (baseline - candidate) / scale)
         return _with_spread(fit, np.maximum(_spread(candidate), _spread(baseline)) / scale, baseline.shape)
     x, y = (_mean(side) for side in (candidate, baseline))
     if not (np.all(x > 0) and np.all(y > 0)):
         raise ValueError(f"{gauge.name} has a mean that is not positive, so no share of it is a margin: give an absolute one")
     shares = candidate / x[..., None, None], baseline / y[..., None, None]
-    fit = _fit(better * (shares[1] - shares[0]) / scale)._replace(mean=better * np.log(y / x) / scale)
+    fit = fitted(better * (shares[1] - shares[0]) / scale)._replace(mean=better * np.log(y / x) / scale)
     return _with_spread(fit, np.maximum(*map(_spread, shares)) / scale, baseline.shape)
-
-
-def _fit(d: np.ndarray) -> Fit:
-    return crossed(*completed(d)) if d.ndim == 2 else crossed(d)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

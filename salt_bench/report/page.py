@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from salt_bench import files
-from salt_bench.report import figures, tables
+from salt_bench.report import figures, guard, tables
 from salt_bench.report.cells import Table, number
 from salt_bench.report.filling import fill, inline
 from salt_bench.report.gallery import Gallery
 from salt_bench.report.latex import latex
-from salt_bench.report.source import Source
+from salt_bench.report.source import Metric, Source
 from salt_bench.stats.decision import Condition, Decision
 from salt_bench.stats.effects import LogRatio
 from salt_bench.stats.verdicts import non_inferior
@@ -192,14 +192,26 @@ def _comparisons(source: Source) -> tuple[str, ...]:
 
 
 def flagged(source: Source) -> tuple[str, ...]:
-    """One sentence for every arm whose low defect is no success."""
-    places = [(a, s, source.fallen(a, s)) for a in source.arms for s in source.places(a)]
-    return tuple(
-        f"{a} at {s}: {tables.FLAG}: its low defect is no success "
-        f"({' and '.join(m.title for m in fallen)} far below {source.baseline}, beyond the margin)."
-        for a, s, fallen in places
-        if fallen
+    """One sentence for every arm whose low defect is no success, or whose gains go along with lost motion."""
+    places = [(a, s) for a in source.arms for s in source.places(a)]
+    fallen = [(at, found) for at in places if (found := source.fallen(*at))]
+    stilled = [(at, found) for at in places if (found := guard.shadowed(source, *at))]
+    return (
+        *(
+            f"{a} at {s}: {tables.FLAG}: its low defect is no success ({_titles(found)} far below {source.baseline}, beyond "
+            "the margin)."
+            for (a, s), found in fallen
+        ),
+        *(
+            f"{a} at {s}: {guard.LOST}: what it gained goes along with less motion ({_titles(found)} below {source.baseline}, "
+            "beyond the margin)."
+            for (a, s), found in stilled
+        ),
     )
+
+
+def _titles(metrics: Sequence[Metric]) -> str:
+    return " and ".join(m.title for m in metrics)
 
 
 def methods(source: Source) -> str:

@@ -87,6 +87,35 @@ def contradictions(table: pd.DataFrame) -> list[Total]:
     return [one for one in totals(table) if not one.fits]
 
 
+@dataclass(frozen=True)
+class Stilled:
+    """A published gain in quality over `baseline` that goes along with less motion; all numbers in per cent."""
+
+    table: str
+    model: str
+    baseline: str
+    quality: tuple[float, float]
+    motion: tuple[float, float]
+
+    def __str__(self) -> str:
+        (better, quality), (less, motion) = self.quality, self.motion
+        gain = f"{self.table} {self.model}: quality {better:.2f} over {self.baseline}'s {quality:.2f}"
+        return f"{gain}, with dynamic degree {less:.2f} under its {motion:.2f}"
+
+
+def stilled(table: pd.DataFrame, baseline: str = "DMD", margin: float = 5.0) -> list[Stilled]:
+    """The models that gained quality over `baseline` and lost dynamic degree by more than `margin` points, a clip in twenty."""
+    wide = table.pivot_table(index=["table", "model"], columns="metric", values="value", sort=False)
+    both = wide.dropna(subset=[name for name in ("quality", "dynamic_degree") if name in wide])
+    found = []
+    for name, model in both.index if "dynamic_degree" in wide else ():
+        if (name, baseline) in both.index:
+            (gain, less), (quality, motion) = (both.loc[(name, m), ["quality", "dynamic_degree"]] for m in (model, baseline))
+            if gain > quality and less < motion - margin:
+                found.append(Stilled(name, model, baseline, (float(gain), float(quality)), (float(less), float(motion))))
+    return found
+
+
 def _total(rows: pd.DataFrame) -> Total:
     values, first = rows.set_index("metric")["value"], rows.iloc[0]
     computed = sum(share * float(values[group]) for group, share in vbench_total.SCHEME.total.items())

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from salt_bench import results
-from salt_bench.stats import effects, verdicts
+from salt_bench.report import guard
+from salt_bench.stats import effects, improvement, verdicts
 from salt_bench.stats.decision import Decision, decide
 from salt_bench.stats.table import Quantity, Table
 from salt_bench.types import Claim, Effect, Expectation, Output
@@ -235,16 +236,41 @@ class Source:
             return output.margin
         return output.margin * abs(self.summary(self.baseline, setting, metric).mean)
 
-    def standing(self, arm: str, setting: str, metric: Metric) -> str:
-        """Against the baseline by the judge's margin: "no worse", "worse" (beyond it), "inconclusive"; "" where none is set."""
-        if metric.output.margin is None or not metric.output.better or self.effect(arm, setting, metric) is None:
-            return ""
+    @cached_property
+    def _known(self) -> dict[tuple[str, str, Metric], tuple[Effect, Output] | None]:
+        return {}
+
+    def _held(self, arm: str, setting: str, metric: Metric) -> tuple[Effect, Output] | None:
+        """The effect against the baseline on the scale of its margin, and that margin; None where one of them is not there."""
+        key = (arm, setting, metric)
+        if key not in self._known:
+            there = metric.output.margin is not None and self.effect(*key) is not None
+            self._known[key] = self._compared(*key) if there else None
+        return self._known[key]
+
+    def _compared(self, arm: str, setting: str, metric: Metric) -> tuple[Effect, Output]:
         output, pair = metric.output, (arm, self.baseline)
         if output.relative and min(self.summary(a, setting, metric).mean for a in pair) <= 0:
             # A collapsed arm may score 0, which has no logarithm: its margin becomes a difference.
             output = replace(output, relative=False, margin=self.margin(setting, metric))
-        found = effects.compare(self.scores, self.quantity(setting, metric), *pair, output)
-        return verdicts.non_inferior(found, output).verdict
+        return effects.compare(self.scores, self.quantity(setting, metric), *pair, output), output
+
+    def standing(self, arm: str, setting: str, metric: Metric) -> str:
+        """Against the baseline by the judge's margin: "no worse", "worse" (beyond it), "inconclusive"; "" where none is set."""
+        held = self._held(arm, setting, metric)
+        return verdicts.non_inferior(*held).verdict if held and metric.output.better else ""
+
+    def equivalent(self, arm: str, setting: str, metric: Metric) -> bool:
+        """Whether the interval lies within the margin on both sides: no difference that matters."""
+        held = self._held(arm, setting, metric)
+        return held is not None and verdicts.equivalent(*held).verdict == "equivalent"
+
+    def improvement(self, arm: str, setting: str, metric: Metric) -> improvement.Improvement | None:
+        """How often `arm` beats the baseline; None where nothing is better, and of sets, which a few seeds do not tell."""
+        what = self.quantity(setting, metric)
+        if not metric.output.better or self.effect(arm, setting, metric) is None or self.scores.is_set(arm, what):
+            return None
+        return improvement.probability(self.scores, what, arm, self.baseline, metric.output.better)
 
     def fallen(self, arm: str, setting: str) -> tuple[Metric, ...]:
         """What contradicts an arm's low defect: sharpness, accuracy or diversity that fell beyond its margin, for certain."""
@@ -264,6 +290,8 @@ class Source:
         rivals = [a for a in self.arms if self.has(a, setting, metric)]
         if metric.judge in AGREEMENT:
             rivals = [a for a in rivals if not self.fallen(a, setting)]
+        if metric.judge in (*AGREEMENT, *guard.STILL):
+            rivals = [a for a in rivals if not guard.shadowed(self, a, setting)]
         if arm not in rivals or len(rivals) < 2 or not metric.output.better:
             return ""
         if (setting, metric) not in self._rankings:

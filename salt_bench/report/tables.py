@@ -7,13 +7,21 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from salt_bench.report import published
+from salt_bench.report import guard, published
 from salt_bench.report.cells import BLANK, Cell, Table, number, word
 from salt_bench.report.source import AGREEMENT, SPEED, Metric, Source
 from salt_bench.stats.verdicts import holm
 from salt_bench.types import Effect, Expectation
 
 FLAG = "collapsed or blurred"
+_MOTION = (
+    " “Lost motion”: what the arm gained goes along with less motion than the baseline's, beyond the margin; it does not "
+    "compete where a still video is best."
+)
+MARKS = dict.fromkeys(("better", "no worse", "equivalent"), "good") | dict.fromkeys(
+    ("worse", "better, no success", "better, less motion"), "bad"
+)
+"""Verdict → how it is coloured."""
 _INTERVAL = re.compile(r"(\d+)-(\d+)/ratio")
 _PAIR = re.compile(r"latent (\d+)-(\d+)")
 
@@ -75,15 +83,18 @@ def main(source: Source) -> Table:
     caption = (
         f"{source.world}{_rests(source, source.main)}. Bold: best arm of its setting; ≈: not distinguishable from the best, "
         "by paired differences after Holm. A flagged arm does not compete in defect and cross-step."
+        f"{_MOTION if any(row[-1].text.endswith(guard.LOST) for row in arms) else ''}"
     )
     return Table("main", "Results", caption, columns, (*anchors, *arms), 2, len(anchors))
 
 
 def _flag(source: Source, arm: str, setting: str) -> Cell:
-    fallen = source.fallen(arm, setting)
-    if not fallen:
+    fallen, stilled = source.fallen(arm, setting), guard.shadowed(source, arm, setting)
+    words = [name for name, found in ((FLAG, fallen), (guard.LOST, stilled)) if found]
+    if not words:
         return Cell("")
-    return Cell(f"⚠ {FLAG}", FLAG, "flag", "far below the baseline: " + ", ".join(m.title for m in fallen))
+    text = ", ".join(words)
+    return Cell(f"⚠ {text}", text, "flag", "far below the baseline: " + ", ".join(m.title for m in (*fallen, *stilled)))
 
 
 def _by_arm(source: Source, id: str, title: str, caption: str, metrics: Sequence[Metric], setting: str) -> Table | None:
@@ -198,7 +209,8 @@ def cross_step(source: Source) -> Table | None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """An effect with what a reader concludes from it: `verdict` is better, worse, no worse, different or not decided."""
+    """An effect with what a reader concludes from it: `verdict` is better, worse, equivalent, no worse, different or not
+    decided."""
 
     metric: Metric
     effect: Effect
@@ -219,15 +231,21 @@ def comparisons(source: Source, setting: str, metrics: Iterable[Metric]) -> tupl
 
 def verdict(source: Source, metric: Metric, effect: Effect, p: float) -> str:
     """In words, by rule: significant after Holm, and what the margin says; else not decided."""
-    better, standing = metric.output.better, source.standing(effect.arm, effect.setting, metric)
+    at = effect.arm, effect.setting
     if p >= 0.05:
-        return "no worse" if standing == "no worse" else "not decided"
-    if not better:
-        return "different"
-    if better * effect.mean > 0:
-        hollow = metric.judge in AGREEMENT and source.fallen(effect.arm, effect.setting)
-        return "better, no success" if hollow else "better"
-    return "worse, within the margin" if standing == "no worse" else "worse"
+        kept = "no worse" if source.standing(*at, metric) == "no worse" else "not decided"
+        return "equivalent" if source.equivalent(*at, metric) else kept
+    if not metric.output.better:
+        return "different, within the margin" if source.equivalent(*at, metric) else "different"
+    if metric.output.better * effect.mean > 0:
+        return _gain(source, metric, *at)
+    return "worse, within the margin" if source.standing(*at, metric) == "no worse" else "worse"
+
+
+def _gain(source: Source, metric: Metric, arm: str, setting: str) -> str:
+    if metric.judge in AGREEMENT and source.fallen(arm, setting):
+        return "better, no success"
+    return "better, less motion" if guard.stilled(source, arm, setting) else "better"
 
 
 def effects(source: Source) -> Table:
@@ -235,11 +253,12 @@ def effects(source: Source) -> Table:
     found = comparisons(source, source.setting, source.main)
     caption = (
         f"{source.world}Arm minus {source.baseline} at {source.setting}, paired by training seed, prompt and noise; "
-        f"95% interval; p after Holm over these {len(found)} comparisons. “No worse” is non-inferiority by the margin. "
-        "Detectable: the smallest true difference that this design finds with 80% power. "
+        f"95% interval; p after Holm over these {len(found)} comparisons. “No worse” is non-inferiority by the margin, "
+        "“equivalent” on both sides of it. P(better): on how many pairs of prompt and training seed the arm is better, "
+        "ties counting half. Detectable: the smallest true difference that this design finds with 80% power. "
         "“No success”: a collapsed or blurred arm agrees with itself too."
     )
-    columns = ("Judge", "Arm", "Difference", "p (Holm)", "Verdict", "Margin", "Detectable", "n")
+    columns = ("Judge", "Arm", "Difference", "P(better)", "p (Holm)", "Verdict", "Margin", "Detectable", "n")
     return Table(
         "effects", f"Effects against {source.baseline}", caption, columns, tuple(_effect_row(source, c) for c in found), 2
     )
@@ -309,24 +328,30 @@ def all_effects(source: Source) -> Table:
     metrics = (*source.main, *source.others)
     rows = [(s, c) for s in source.settings for c in comparisons(source, s, metrics)]
     caption = "Exploratory: p after Holm within a setting, over all judges."
-    columns = ("Setting", "Judge", "Arm", "Difference", "p (Holm)", "Verdict", "Margin", "Detectable", "n")
+    columns = ("Setting", "Judge", "Arm", "Difference", "P(better)", "p (Holm)", "Verdict", "Margin", "Detectable", "n")
     cells = tuple((word(s), *_effect_row(source, c)) for s, c in rows)
     return Table("all-effects", "All effects, every setting and judge", caption, columns, cells, 3)
 
 
 def _effect_row(source: Source, c: Comparison) -> tuple[Cell, ...]:
     e = c.effect
-    mark = {"better": "good", "no worse": "good", "worse": "bad", "better, no success": "bad"}.get(c.verdict, "")
+    mark = MARKS.get(c.verdict, "")
     return (
         word(c.metric.title + c.metric.arrow),
         word(e.arm),
         Cell(c.text, e.mean),
+        _improvement(source, c),
         _p(c.holm),
         word(c.verdict, mark),
         _margin(source, c.metric, e.setting),
         _detectable(e),
         Cell(_count(e.train_seeds, e.prompts), e.train_seeds * max(e.prompts, 1)),
     )
+
+
+def _improvement(source: Source, c: Comparison) -> Cell:
+    found = source.improvement(c.effect.arm, c.effect.setting, c.metric)
+    return Cell() if found is None else Cell(number(*found), found.mean)
 
 
 def _margin(source: Source, metric: Metric, setting: str) -> Cell:

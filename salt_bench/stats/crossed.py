@@ -47,10 +47,14 @@ def crossed(d: np.ndarray, lost: int = 0) -> Fit:
     rest = d - seeds[..., None] - prompts[..., None, :] + mean[..., None, None]
     residual = (rest**2).sum((-2, -1)) / max((s - 1) * (p - 1) - lost, 1)
     # MS_seed holds the residual already: on it rests the part with few degrees, so nothing is subtracted there.
-    by_seed = _variance(seeds) / s
     by_prompt = np.maximum(_variance(prompts) / p - residual / (s * p), 0.0)
-    error = np.sqrt(by_seed + by_prompt)
-    return Fit(mean, error, _degrees(by_seed, by_prompt, s, p))
+    return stated(mean, _variance(seeds) / s, by_prompt, (s, p))
+
+
+def stated(mean: np.ndarray, by_seed: np.ndarray, by_prompt: np.ndarray, shape: tuple[int, int]) -> Fit:
+    """The fit of a layout of `shape` (S, P) whose mean squares are known: what they make of the squared standard error, the
+    seeds' part MS_seed / SP and the prompts' part max(MS_prompt − MS_residual, 0) / SP."""
+    return Fit(mean, np.sqrt(by_seed + by_prompt), _degrees(by_seed, by_prompt, *shape))
 
 
 def _variance(means: np.ndarray) -> np.ndarray:

@@ -52,15 +52,29 @@ def log_ratio(table: Table | pd.DataFrame, what: Quantity, arm: str, baseline: s
     it is the mean of the seeds' log ratios.
     """
     x, y = pairs(Table.of(table), what, arm, baseline)
-    single = x.shape[1] == 1
-    means = (x, y) if single else tuple(completed(side)[0].mean() for side in (x, y))
-    if not all(np.nanmin(mean) > 0 for mean in means):
+    if not _positive(x, y):
         where = f"{what.judge} {what.part!r} of {arm!r} or {baseline!r}"
         raise ValueError(f"a ratio needs positive means; {where} is not: use the difference")
-    fit = crossed(*completed(np.log(x / y) if single else x / means[0] - y / means[1]))
-    if not single:
-        fit = fit._replace(mean=np.log(means[0] / means[1]))
-    return _stated(LogRatio, what, (arm, baseline), fit, *x.shape)
+    return _stated(LogRatio, what, (arm, baseline), ratio_fit(x, y), *x.shape)
+
+
+def _positive(x: np.ndarray, y: np.ndarray) -> bool:
+    means = (x, y) if x.shape[1] == 1 else tuple(completed(side)[0].mean() for side in (x, y))
+    return all(np.nanmin(mean) > 0 for mean in means)
+
+
+def ratio_fit(x: np.ndarray, y: np.ndarray) -> Fit:
+    """The fit of `log_ratio` to (…, S, P) values; NaN, on both sides alike, in a plain (S, P) only."""
+    if x.shape[-1] == 1:
+        return fitted(np.log(x / y))
+    means = [(completed(side)[0] if side.ndim == 2 else side).mean((-2, -1)) for side in (x, y)]
+    shares = [side / mean[..., None, None] for side, mean in zip((x, y), means, strict=True)]
+    return fitted(shares[0] - shares[1])._replace(mean=np.log(means[0] / means[1]))
+
+
+def fitted(d: np.ndarray) -> Fit:
+    """`crossed` of (…, S, P), a plain (S, P) completed before."""
+    return crossed(*completed(d)) if d.ndim == 2 else crossed(d)
 
 
 def compare(table: Table | pd.DataFrame, what: Quantity, arm: str, baseline: str, output: Output) -> Effect:
@@ -76,12 +90,12 @@ def summary(table: Table | pd.DataFrame, what: Quantity, arm: str) -> Summary:
     return Summary(mean, mean - half, mean + half, *values.shape)
 
 
-def detectable(standard_error: float, degrees: float) -> float:
-    """The smallest true difference found with 80% power at two-sided 5%, in the unit of the error: noncentral t, solved.
+def detectable(standard_error: float, degrees: float, power: float = _POWER) -> float:
+    """The smallest true difference found with that power at two-sided 5%, in the unit of the error: noncentral t, solved.
 
     The far tail is left out: at this power it holds less than a millionth.
     """
-    return float(standard_error * special.nctdtrinc(degrees, 1 - _POWER, special.stdtrit(degrees, CONFIDENCE)))
+    return float(standard_error * special.nctdtrinc(degrees, 1 - power, special.stdtrit(degrees, CONFIDENCE)))
 
 
 def _stated(kind: type[E], what: Quantity, arms: tuple[str, str], fit: Fit, seeds: int, prompts: int) -> E:
@@ -103,6 +117,18 @@ def tail(distance: float, error: float, degrees: float) -> float:
 
 def pairs(table: Table, what: Quantity, arm: str, baseline: str) -> tuple[np.ndarray, np.ndarray]:
     """Two float (S, P) arrays, arm and baseline, each the mean over the sample seeds that both have; NaN where none is."""
+    x, y = cubes(table, what, arm, baseline)
+    both = ~(np.isnan(x) | np.isnan(y))
+    cells = both.any(-1)
+    rows, columns = cells.any(1), cells.any(0)
+    if not cells.any():
+        where = f"{what.judge} {what.part!r} at {what.setting!r}"
+        raise ValueError(f"{arm!r} and {baseline!r} share no judged clip for {where}: nothing to pair")
+    return _cells(x, both)[np.ix_(rows, columns)], _cells(y, both)[np.ix_(rows, columns)]
+
+
+def cubes(table: Table, what: Quantity, arm: str, baseline: str) -> tuple[np.ndarray, np.ndarray]:
+    """Two float (S, P, K) arrays over the training seeds, prompts and sample seeds that both arms have; NaN: not judged."""
     a, b = table.cube(arm, what), table.cube(baseline, what)
     seed = _matched(a.seeds, b.seeds, arm in table.anchors, baseline in table.anchors)
     axes = [
@@ -111,13 +137,7 @@ def pairs(table: Table, what: Quantity, arm: str, baseline: str) -> tuple[np.nda
     ]
     x = a.values[np.ix_(seed[0], axes[0][0], axes[1][0])]
     y = b.values[np.ix_(seed[1], axes[0][1], axes[1][1])]
-    both = ~(np.isnan(x) | np.isnan(y))
-    cells = both.any(-1)
-    rows, columns = cells.any(1), cells.any(0)
-    if not cells.any():
-        where = f"{what.judge} {what.part!r} at {what.setting!r}"
-        raise ValueError(f"{arm!r} and {baseline!r} share no judged clip for {where}: nothing to pair")
-    return _cells(x, both)[np.ix_(rows, columns)], _cells(y, both)[np.ix_(rows, columns)]
+    return x, y
 
 
 def _matched(a: np.ndarray, b: np.ndarray, a_anchor: bool, b_anchor: bool) -> tuple[np.ndarray, np.ndarray]:

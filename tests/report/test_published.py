@@ -71,6 +71,15 @@ def test_a_total_that_its_parts_do_not_give_is_flagged() -> None:
     ]
 
 
+def test_a_published_gain_beside_lost_motion_is_found() -> None:
+    table = published.load()
+    assert list(map(str, published.stilled(table))) == [
+        "T1 Salt (SC-DMD): quality 80.86 over DMD's 78.89, with dynamic degree 52.85 under its 58.46"
+    ]
+    assert published.stilled(table, margin=6.0) == []
+    assert published.stilled(table[table["table"] == "T2"]) == []
+
+
 def test_totals_of_another_benchmark_are_not_vbenchs() -> None:
     table = published.load()
     assert {one.table for one in published.totals(table)} == {"A1", "A2", "T2", "T3"}

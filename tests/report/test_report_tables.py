@@ -11,7 +11,7 @@ import pytest
 from synthetic_study import ARMS, write_study
 
 from salt_bench import results
-from salt_bench.report import cells, tables
+from salt_bench.report import cells, guard, page, tables
 from salt_bench.report.cells import Cell, Table
 from salt_bench.report.latex import escape, latex
 from salt_bench.report.source import Source
@@ -108,17 +108,75 @@ def test_effects_name_direction_margin_and_n(source: Source) -> None:
     assert len(rows) == 25
     better = rows["Semigroup defect ↓", "SC λ=1"]
     assert [c.text for c in better] == [
-        "Semigroup defect ↓", "SC λ=1", "−0.0280 ±0.0004", "< 0.001", "better", "0.005", "0.00061", "3 × 20",
+        "Semigroup defect ↓", "SC λ=1", "−0.0280 ±0.0004", "1.00 [0.44, 1.00]", "< 0.001", "better", "0.005", "0.00061",
+        "3 × 20",
     ]  # fmt: skip
-    assert rows["Accuracy ↑", "SC λ=10"][4].text == "worse"
-    assert rows["Fréchet distance ↓", "SC λ=10"][4].text == "worse"
-    assert rows["Fréchet distance ↓", "SC λ=10"][7].text == "3 sets"
-    assert rows["Sharpness ↑", "SC λ=1"][4].text == "no worse"
-    assert rows["Sharpness ↑", "SC λ=1"][5].text == "0.045 (5%)"
-    assert (rows["Semigroup defect ↓", "SC λ=10"][4].text, rows["Semigroup defect ↓", "SC λ=10"][4].mark) == (
+    assert rows["Accuracy ↑", "SC λ=10"][5].text == "worse"
+    assert rows["Fréchet distance ↓", "SC λ=10"][5].text == "worse"
+    assert rows["Fréchet distance ↓", "SC λ=10"][8].text == "3 sets"
+    assert rows["Sharpness ↑", "SC λ=1"][5].text == "equivalent"
+    assert rows["Sharpness ↑", "SC λ=1"][6].text == "0.045 (5%)"
+    assert (rows["Semigroup defect ↓", "SC λ=10"][5].text, rows["Semigroup defect ↓", "SC λ=10"][5].mark) == (
         "better, no success",
         "bad",
     )
+
+
+def moved(folder: Path, arm: str, share: float) -> Source:
+    """The study in `folder`, where dynamic degree has a margin and `arm` moves in a `share` of its clips only."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["outputs"]["dynamic_degree"]["dynamic_degree"] |= {"better": 1, "margin": 0.05}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    path = folder / "scores.jsonl"
+    results.write(path, [_stilled(s, share) if s.arm == arm and s.judge == "dynamic_degree" else s for s in results.read(path)])
+    return Source.read(folder)
+
+
+def _stilled(score: Score, share: float) -> Score:
+    still = sum(map(ord, score.prompt or "")) % 100 >= 100 * share
+    return replace(score, values={part: 0.0 if still else value for part, value in score.values.items()})
+
+
+def test_a_gain_beside_lost_motion_is_flagged(tmp_path: Path) -> None:
+    source = moved(write_study(tmp_path / "s", claim=False), "SC λ=1", 0.0)
+    assert [m.judge for m in guard.shadowed(source, "SC λ=1", "4 steps")] == ["dynamic_degree"]
+    table = tables.main(source)
+    assert _column(table, "Flag")["SC λ=1"].text == "⚠ lost motion"
+    assert _column(table, "Flag")["SC λ=0.3"].text == ""
+    assert "Lost motion" in table.caption
+    rows = {(row[0].text, row[1].text): row[5] for row in tables.effects(source).rows}
+    gain = rows["Semigroup defect ↓", "SC λ=1"]
+    assert (gain.text, gain.mark) == ("better, less motion", "bad")
+    assert any("SC λ=1 at 4 steps: lost motion" in line for line in page.flagged(source))
+
+
+def test_motion_that_is_kept_or_lost_without_a_gain_is_no_flag(tmp_path: Path) -> None:
+    kept = moved(write_study(tmp_path / "kept", claim=False), "SC λ=1", 1.0)
+    assert guard.stilled(kept, "SC λ=1", "4 steps") == ()
+    poor = replace(ARMS["DMD-8"], accuracy=0.7, sharpness=0.7, frechet=3.9, defect=0.2, cross=0.4)
+    arms = {"DMD-8": ARMS["DMD-8"], "poor": poor}
+    lost = moved(write_study(tmp_path / "lost", arms=arms, claim=False), "poor", 0.0)
+    assert [m.judge for m in guard.stilled(lost, "poor", "4 steps")] == ["dynamic_degree"]
+    assert guard.shadowed(lost, "poor", "4 steps") == ()
+    assert "Lost motion" not in tables.main(lost).caption
+
+
+def test_equivalent_is_said_where_the_interval_lies_inside_the_margin_on_both_sides(source: Source) -> None:
+    for row in tables.effects(source).rows:
+        verdict, margin = row[5].text, row[6].sort
+        low, high = _interval(source, row)
+        if verdict == "equivalent":
+            assert -float(margin) < low < high < float(margin)
+        if verdict == "not decided" and margin != "":
+            assert max(-low, high) > float(margin) * 0.9  # a relative margin is held on the log scale
+    assert "equivalent" in [row[5].text for row in tables.effects(source).rows]
+
+
+def _interval(source: Source, row: tuple[Cell, ...]) -> tuple[float, float]:
+    metric = next(m for m in source.main if m.title == row[0].text[:-2])
+    effect = source.effect(row[1].text, source.setting, metric)
+    assert effect is not None
+    return effect.low, effect.high
 
 
 def test_the_defect_table_sets_our_ratio_beside_the_published_one(source: Source) -> None:
