@@ -90,7 +90,7 @@ def test_kills_change_no_byte(judging: Judging) -> None:
         if judging.kill_within("wild", 0.6 * seconds * draw.random(), draw.random() < 0.5):
             killed += 1
             halfway += 0 < judging.known("wild") < VIDEOS
-            assert not judging.results("wild"), "there are results before all is judged"
+            assert judging.results("wild").items() <= calm.items(), "what is there before the end is whole"
         else:  # resumed so often that it came to its end: compare, and torment a new one
             assert judging.results("wild") == calm
             shutil.rmtree(judging.folder / "wild")
