@@ -140,4 +140,3 @@ def _read_tasks(tasks: queue.Queue[Task]) -> None:
     for line in sys.stdin:
         tasks.put(Task(**json.loads(line)))
     os._exit(1)  # the parent is gone
-

@@ -1,7 +1,7 @@
 """Cells on a Ray cluster: a running one, or one that is started on this machine for this run.
 
-All nodes see the study's folders and this package under the same paths. A cell whose worker or node dies is tried once more. The
-results are on disk, not in Ray: whatever happens to the cluster, the same command measures what is still missing.
+All nodes see the study's folders and this package under the same paths. A cell whose worker or node dies is tried once more.
+The results are on disk, not in Ray: whatever happens to the cluster, the same command measures what is still missing.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _MISSING = "the executor ray needs Ray: pip install 'salt-bench[ray]'"
 
 @dataclass(frozen=True)
 class RayOptions:
-    """`address`: "local" starts a cluster, "auto" finds the one of this machine, else host:port of a head. `cpus` and `gpus` are
-    what one cell holds; it computes with `cpus` threads."""
+    """`address`: "local" starts a cluster, "auto" finds the one of this machine, else host:port of a head. `cpus` and `gpus`
+    are what one cell holds; it computes with `cpus` threads."""
 
     address: str = "local"
     cpus: int = 1
@@ -53,44 +53,64 @@ class Ray:
 
     def __call__(self, tasks: Sequence[Task]) -> Iterator[Step | Done]:
         try:
-            yield from self._measured(deque(tasks), Inbox(self._logs, "ray"))
+            yield from self._measured(tasks, Inbox(self._logs, "ray"))
         finally:
             self._ray.shutdown()  # ends this run's workers, and the cluster where it is this run's own
 
-    def _measured(self, waiting: deque[Task], inbox: Inbox) -> Iterator[Step | Done]:
-        options, head, out, retried = self._options, _Head.of(self._ray), dict[Any, Task](), set[Task]()
-        # Retries are counted here: Ray retries without end what the system kills for its memory.
-        remote = self._ray.remote(num_cpus=options.cpus, num_gpus=options.gpus, max_retries=0)(report)
-        failed = False
-        while waiting or out:
-            while waiting and len(out) < self._out_at_once:
-                task = waiting.popleft()
-                out[remote.remote(task, inbox.folder)] = task
-            for reference in self._ray.wait(list(out), timeout=_WAIT)[0]:
-                task = out.pop(reference)
-                done = self._outcome(reference, task, inbox)
-                if done is None and task not in retried:
-                    retried.add(task)
-                    waiting.append(task)
-                    continue
-                done = done or Done(0, task, error=f"its Ray worker died, twice (details: {inbox.log(task)})")
+    def _measured(self, tasks: Sequence[Task], inbox: Inbox) -> Iterator[Step | Done]:
+        crowd, head, failed = _Crowd(self._ray, self._options, inbox, tasks), _Head.of(self._ray), False
+        while crowd.busy:
+            crowd.send(self._out_at_once)
+            for done in crowd.ended():
                 failed |= bool(done.error)
-                yield replace(done, worker=inbox.number(task))
-                inbox.free(task)
-            yield from (event for event in inbox.events(out.values()) if isinstance(event, Step))
+                yield done
+            yield from (event for event in inbox.events(crowd.out.values()) if isinstance(event, Step))
             head.check()
         if not failed:
             inbox.remove()
 
-    def _outcome(self, reference: Any, task: Task, inbox: Inbox) -> Done | None:
+
+class _Crowd:
+    """The tasks of a run: waiting, out, or tried a second time."""
+
+    def __init__(self, ray: Any, options: RayOptions, inbox: Inbox, tasks: Sequence[Task]) -> None:
+        self._ray, self._inbox, self._waiting = ray, inbox, deque(tasks)
+        self._again: set[Task] = set()
+        self.out: dict[Any, Task] = {}
+        # Retries are counted here: Ray retries without end what the system kills for its memory.
+        self._report = ray.remote(num_cpus=options.cpus, num_gpus=options.gpus, max_retries=0)(report)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._waiting or self.out)
+
+    def send(self, most: int) -> None:
+        """Has up to `most` tasks out at once."""
+        while self._waiting and len(self.out) < most:
+            task = self._waiting.popleft()
+            self.out[self._report.remote(task, self._inbox.folder)] = task
+
+    def ended(self) -> Iterator[Done]:
+        """Those of a moment's waiting; a task whose worker died for the first time waits again instead."""
+        for reference in self._ray.wait(list(self.out), timeout=_WAIT)[0]:
+            task = self.out.pop(reference)
+            done = self._outcome(reference, task)
+            if done is None and task not in self._again:
+                self._again.add(task)
+                self._waiting.append(task)
+                continue
+            done = done or Done(0, task, error=f"its Ray worker died, twice (details: {self._inbox.log(task)})")
+            yield replace(done, worker=self._inbox.number(task))
+            self._inbox.free(task)
+
+    def _outcome(self, reference: Any, task: Task) -> Done | None:
         """None where the worker died: `report` itself fails only where it cannot be run or cannot write."""
-        errors = self._ray.exceptions
         try:
             done: Done = self._ray.get(reference)
             return done
-        except errors.RayTaskError as error:
+        except self._ray.exceptions.RayTaskError as error:
             return Done(0, task, error=f"it could not be run on its node: {' '.join(str(error.cause).split())}")
-        except errors.RayError:
+        except self._ray.exceptions.RayError:
             return None
 
 
@@ -143,7 +163,5 @@ class _Head:
             self.answered = now
         except OSError as error:
             if now - self.answered > _PATIENCE:
-                where = f"{self.address[0]}:{self.address[1]}"
-                raise UserError(
-                    f"the Ray head at {where} is gone ({error}); nothing finished is lost: start it and run the same command again"
-                ) from error
+                where = f"the Ray head at {self.address[0]}:{self.address[1]} is gone ({error})"
+                raise UserError(f"{where}; nothing finished is lost: start it and run the same command again") from error

@@ -12,7 +12,7 @@ import os
 import subprocess
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,14 @@ _ARRAY = 1000  # jobs: what a Slurm that nobody configured otherwise allows in o
 _WAIT = {"slurm": 2.0, "local": 0.2}  # seconds between two looks at the jobs
 _QUEUE_EVERY = 10.0  # seconds between two questions to squeue
 _MISSING = "the executor slurm needs submitit: pip install 'salt-bench[slurm]'"
+_CAUSES = "killed, out of memory or out of time"
 _SLURM_ONLY = ("partition", "account", "qos", "constraint")
 
 
 @dataclass(frozen=True)
 class SlurmOptions:
-    """`minutes` is the time limit of a cell, `cells` how many a job measures one after the other (a start takes seconds). What a
-    job holds: `cpus` (it computes with as many threads), `gpus`, `memory_gb`; 0 and "" leave the choice to Slurm."""
+    """`minutes` is the time limit of a cell, `cells` how many a job measures one after the other (a start takes seconds). What
+    a job holds: `cpus` (it computes with as many threads), `gpus`, `memory_gb`; 0 and "" leave the choice to Slurm."""
 
     cluster: str = "slurm"
     partition: str = ""
@@ -72,29 +73,20 @@ class Slurm:
             yield from self._measured(tasks, Inbox(self._logs, "slurm"))
 
     def _measured(self, tasks: Sequence[Task], inbox: Inbox) -> Iterator[Step | Done]:
-        options, queue, failed = self._options, _Queue(), False
-        out: dict[Any, list[Task]] = {}
+        array, failed = _Array(inbox, self._options.cluster), False
         try:
-            out |= self._submit(self._dealt(tasks), inbox.folder)
-            while out:
-                ended = [job for job in out if (job.done() if options.cluster == "local" else queue.gone(job, out))]
-                for share in out.values():
-                    for event in inbox.events(tuple(share)):
-                        yield event
-                        if isinstance(event, Done):
-                            failed |= bool(event.error)
-                            inbox.free(event.task)
-                            share.remove(event.task)
-                for job, share in [(job, out.pop(job)) for job in ended]:
-                    if share:
-                        failed = True
-                        yield Done(inbox.number(share[0]), share[0], error=_obituary(job))
-                        inbox.free(share[0])
-                        out |= self._submit([share[1:]], inbox.folder)
+            array.out |= self._submit(self._dealt(tasks), inbox.folder)
+            while array.out:
+                ended = array.ended()
+                for event in (*array.news(), *array.last_words(ended)):
+                    failed |= isinstance(event, Done) and bool(event.error)
+                    yield event
+                rests = [array.out.pop(job) for job in ended]
+                array.out |= self._submit([rest for rest in rests if rest], inbox.folder)
                 if not ended:
-                    time.sleep(_WAIT[options.cluster])
+                    time.sleep(_WAIT[self._options.cluster])
         finally:
-            for job in out:
+            for job in array.out:
                 job.cancel(check=False)
         if not failed:
             inbox.remove()
@@ -107,7 +99,6 @@ class Slurm:
 
     def _submit(self, shares: Sequence[list[Task]], folder: Path) -> dict[Any, list[Task]]:
         """job → the tasks that it has still to end."""
-        shares = [share for share in shares if share]
         if not shares:
             return {}
         executor = self._executor(folder, max(map(len, shares)))
@@ -157,8 +148,52 @@ def _surrounded(variables: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _obituary(job: Any) -> str:
-    return f"its job {job.job_id} ended without an outcome: killed, out of memory or out of time (details: {job.paths.stderr})"
+class _Array:
+    """The jobs that are out, each with the tasks that it has still to end."""
+
+    def __init__(self, inbox: Inbox, cluster: str) -> None:
+        self._inbox, self._queue, self._cluster = inbox, _Queue(), cluster
+        self.out: dict[Any, list[Task]] = {}
+
+    def ended(self) -> list[Any]:
+        """The jobs whose end is known, ill or well."""
+        if self._cluster == "local":
+            return [job for job in self.out if job.done()]
+        return [job for job in self.out if self._queue.gone(job, self.out)]
+
+    def news(self) -> Iterator[Step | Done]:
+        """What the tasks have said since."""
+        for share in self.out.values():
+            for event in self._inbox.events(tuple(share)):
+                yield self._ended(share, event) if isinstance(event, Done) else event
+
+    def last_words(self, jobs: Sequence[Any]) -> Iterator[Done]:
+        """Of jobs that have ended: what is in their results only, because files show late; else the end of the task that each
+        was at."""
+        for job in jobs:
+            share = self.out[job]
+            told = [done for done in _result(job) if done.task in share]
+            if share and not told:
+                told = [
+                    Done(
+                        0, share[0], error=f"its job {job.job_id} ended without an outcome: {_CAUSES} (see {job.paths.stderr})"
+                    )
+                ]
+            yield from (self._ended(share, done) for done in told)
+
+    def _ended(self, share: list[Task], done: Done) -> Done:
+        share.remove(done.task)
+        numbered = replace(done, worker=self._inbox.number(done.task))
+        self._inbox.free(done.task)
+        return numbered
+
+
+def _result(job: Any) -> list[Done]:
+    """What the job's tasks came to, where it got so far as to say."""
+    if not job.paths.result_pickle.is_file() or job.exception() is not None:
+        return []
+    done: list[Done] = job.result()
+    return done
 
 
 class _Queue:
