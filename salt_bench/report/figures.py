@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MARKERS = "osD^vPX*"
 SHEET_ARMS = 24
-"""Columns of the contact sheet: nobody reads more, and laying them out takes time that grows with the square of their number."""
+"""Columns of the contact sheet: nobody reads more, and laying them out takes time that grows with the square of them."""
 GOOD, BAD, OPEN = "#0072b2", "#d55e00", "#5b6472"
 
 
