@@ -260,6 +260,26 @@ def test_publishing_is_whole_and_happens_once(plan: Plan, tmp_path: Path) -> Non
     assert sorted(p.name for p in out.parent.iterdir()) == ["toy"]
 
 
+def test_a_row_of_another_protocol_is_never_published(plan: Plan, tmp_path: Path) -> None:
+    outcome = fill(plan)
+    other = new_plan(tmp_path, more="sample_seeds=(1,)")  # another run, which has seen another state of the study's file
+    cells.measure(other.study, Cell("plain", 1), other.place, lambda *_: None)
+    with pytest.raises(UserError, match=r"1 cells in .*shards are not what this study asks for \(plain-seed1 is the first\)"):
+        publish.publish(plan, outcome, tmp_path / "out", _fail)
+    assert not (tmp_path / "out").exists()
+    again = fill(new_plan(tmp_path))
+    assert (again.trained, again.reused, again.judged) == (0, 4, 1)
+    assert publish.publish(plan, again, tmp_path / "out", lambda folder: (folder / "index.html").touch())
+
+
+def test_a_stage_that_two_cells_share_is_made_once(tmp_path: Path) -> None:
+    arms = '{name: ToyArm(3, steps=20, pause=0.02, grid=(1.0, float(n))) for n, name in enumerate(("plain", "b", "c"))}'
+    plan = new_plan(tmp_path, arms, "train_seeds=(0,)")
+    outcome = fill(plan, Local(3, tmp_path / "logs"))
+    assert (outcome.trained, outcome.judged, outcome.failures) == (1, 4, [])
+    assert len(list((plan.runs / "checkpoints").iterdir())) == 1
+
+
 def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
