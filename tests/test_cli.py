@@ -93,6 +93,8 @@ def test_wrong_use_is_2_and_names_the_remedy(tmp_path: Path) -> None:
         (("run", "toy_stud.py"), "did you mean toy_study.py?"),
         (("run", "toy_study.py", "--scale", "tiny"), "tiny"),
         (("run", "toy_study.py", "--jobs", "0"), "jobs"),
+        (("run", "toy_study.py", "--executor", "ray", "-o", "gpu=1"), "one of address=local, cpus=1, gpus=0.0; got 'gpu=1'"),
+        (("run", "toy_study.py", "-o", "gpus=1"), "local takes no options"),
         (("run", "toy_study.py", "--scale", "smoke", "--out", "reports/x"), "never publishes into reports/"),
         (("render", "nowhere"), "no table nowhere/scores.jsonl"),
         (("ran",), "ran"),
