@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -327,6 +329,19 @@ def test_a_lock_is_held_against_others(tmp_path: Path) -> None:
     with files.lock(tmp_path / "x.lock"), pytest.raises(Timeout):
         FileLock(tmp_path / "x.lock").acquire(timeout=0.01)
     FileLock(tmp_path / "x.lock").acquire(timeout=0.01).lock.release()
+
+
+def test_a_lock_is_released_by_the_death_of_its_holder(tmp_path: Path) -> None:
+    holds = (
+        f"import time; from pathlib import Path; from salt_bench import files\nwith files.lock(Path({str(tmp_path / 'x')!r})):"
+    )
+    command = [sys.executable, "-c", f"{holds}\n print('held', flush=True)\n time.sleep(60)"]
+    with subprocess.Popen(command, env=toy.environment(), stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        holder.kill()
+    with files.lock(tmp_path / "x"):
+        pass
 
 
 def test_an_arm_without_evidence_is_an_error(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
