@@ -32,8 +32,8 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def proofs(session: nox.Session) -> None:
-    """What takes minutes: kills, coverage of intervals, browsers."""
-    install(session)
+    """What takes minutes: kills, clusters, coverage of intervals, browsers."""
+    install(session, "-e", ".[test,ray,slurm]")
     run(session, "pytest", "tests/proofs", "-s")
 
 

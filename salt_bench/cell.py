@@ -105,19 +105,27 @@ def arm_at(study: Study, cell: Cell, setting: str) -> Arm:
     return arm if cell.arm in study.anchors else arm.at(tuple(study.settings[setting]))
 
 
-def header(study: Study, cell: Cell, place: Place) -> dict[str, str]:
-    """What a cell's scores rest on: a fingerprint of all that they depend on, and the evidence that it is still there ("" where
-    it is not)."""
-    arm = arm_of(study, cell)
+def shared(study: Study) -> dict[str, str]:
+    """What the scores of every cell depend on, as canonical JSON: with many prompts it costs milliseconds to say."""
     depends = {
-        "arm": arm.identity(cell.train_seed),
-        "settings": {name: arm_at(study, cell, name).protocol() for name in settings(study, cell)},
         "prompts": list(study.prompts),
         "sample_seeds": list(study.sample_seeds),
         "protocols": protocols(study),
         "reference": study.anchors["truth"].identity(0) if study.setjudges else None,
     }
-    return {"fingerprint": record.fingerprint(depends), "evidence": arm.evidence(cell.train_seed, place.models)}
+    return {name: record.text(value) for name, value in depends.items()}
+
+
+def header(study: Study, cell: Cell, place: Place, common: Mapping[str, str]) -> dict[str, str]:
+    """What a cell's scores rest on: a fingerprint of all that they depend on (`common` is what `shared` says), and the evidence
+    that it is still there ("" where it is not)."""
+    arm = arm_of(study, cell)
+    own = {
+        "arm": arm.identity(cell.train_seed),
+        "settings": {name: arm_at(study, cell, name).protocol() for name in settings(study, cell)},
+    }
+    depends = record.joined({**common, **{name: record.text(value) for name, value in own.items()}})
+    return {"fingerprint": record.digest(depends), "evidence": arm.evidence(cell.train_seed, place.models)}
 
 
 def protocols(study: Study) -> list[Any]:
@@ -125,20 +133,20 @@ def protocols(study: Study) -> list[Any]:
     return [judge.protocol() for judge in (*study.judges, *study.setjudges, *study.probes)]
 
 
-def current(study: Study, cell: Cell, place: Place) -> bool:
+def current(study: Study, cell: Cell, place: Place, common: Mapping[str, str]) -> bool:
     """Whether the cell's scores can be reused: same dependencies, and the very checkpoint they were measured on is there."""
     path = place.shard(cell)
     if not path.is_file():
         return False
-    now = header(study, cell, place)
+    now = header(study, cell, place, common)
     return bool(now["evidence"]) and results.read_shard(path).header == now
 
 
 def measure(study: Study, cell: Cell, place: Place, log: Log) -> Measured:
     """Fills one cell's shard, whatever is there of it already; one process at a time."""
-    spent = Spent()
+    spent, common = Spent(), shared(study)
     with files.lock(place.work / "locks" / f"{cell.slug}.lock"):
-        if _quietly_current(study, cell, place):
+        if _quietly_current(study, cell, place, common):
             return Measured(False, False, spent)
         with spent.on("train"):
             trained = _prepare(study, cell, place, log)
@@ -148,14 +156,15 @@ def measure(study: Study, cell: Cell, place: Place, log: Log) -> Measured:
             scores = list(_judge(study, cell, place, log))
         with spent.on("probe"):
             scores += _probe(study, cell, place, log)
-        results.write_shard(place.shard(cell), header(study, cell, place), [score for score in scores if score.values])
+        rests_on = header(study, cell, place, common)
+        results.write_shard(place.shard(cell), rests_on, [score for score in scores if score.values])
         _tidy(study, cell, place)
     return Measured(trained, True, spent)
 
 
-def _quietly_current(study: Study, cell: Cell, place: Place) -> bool:
+def _quietly_current(study: Study, cell: Cell, place: Place, common: Mapping[str, str]) -> bool:
     try:
-        return current(study, cell, place)
+        return current(study, cell, place, common)
     except results.Corrupt:
         return False
 

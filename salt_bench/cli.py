@@ -53,6 +53,8 @@ class Executors(StrEnum):
 
     local = "local"
     inline = "inline"
+    ray = "ray"
+    slurm = "slurm"
 
 
 @app.command()
@@ -61,11 +63,18 @@ def run(
     scale: Annotated[Scale, typer.Option(help="smoke is small and goes to runs/smoke/, never to reports/.")] = Scale.default,
     out: Annotated[Path | None, typer.Option(help="Publish here.", show_default="reports/<study>")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes.", show_default="one per core")] = None,
-    executor: Annotated[Executors, typer.Option(help="Where: worker processes, or one by one in this one.")] = Executors.local,
+    executor: Annotated[
+        Executors, typer.Option(help="Where: worker processes, one by one in this one, a Ray or a Slurm cluster.")
+    ] = Executors.local,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", help="NAME=VALUE for ray or slurm; a wrong name lists them.", show_default="none"),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
 ) -> None:
     """Train, sample, judge and publish what is missing of a study. Stop it at any time: the same command goes on."""
     from salt_bench import study as studies
+    from salt_bench.executors import options as executors
 
     began = time.perf_counter()
     plan = studies.make_plan(study, scale.value)
@@ -73,7 +82,7 @@ def run(
     if dry_run:
         _show_plan(plan, folder)
         return
-    worker = _executor(executor, plan, jobs)
+    worker = executors.make(executor.value, jobs, plan.place.work / "logs", option or [])
     try:
         outcome = _fill(plan, worker)
         if outcome.failures:
@@ -93,16 +102,6 @@ def _out_folder(plan: Plan, out: Path | None) -> Path:
     if out and reports in (out.resolve(), *out.resolve().parents):
         raise WrongUse(f"smoke scale never publishes into reports/, got --out {out}: give another folder")
     return out or plan.runs / "smoke" / plan.study.name
-
-
-def _executor(choice: Executors, plan: Plan, jobs: int | None) -> Executor:
-    if choice is Executors.inline:
-        from salt_bench.executors.inline import Inline
-
-        return Inline()
-    from salt_bench.executors.local import Local
-
-    return Local(jobs, plan.place.work / "logs")
 
 
 def _show_plan(plan: Plan, folder: Path) -> None:

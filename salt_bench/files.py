@@ -75,11 +75,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Adds one line to a log; a kill may cost this line, never an earlier one."""
+    """Adds one line to a log; a kill may cost this line, never an earlier or a later one."""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with open(path, "ab") as file:
+            cut_short = file.tell() > 0 and _last_byte(path) != b"\n"
+            file.write((b"\n" if cut_short else b"") + line.encode() + b"\n")
+
+
+def _last_byte(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1)
 
 
 def digest(path: Path) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from salt_bench import cell as cells
 from salt_bench import files, record, results
 from salt_bench.cell import Cell
-from salt_bench.errors import WrongUse
+from salt_bench.errors import UserError, WrongUse
 from salt_bench.study import Outcome, Plan
 from salt_bench.types import Prompt, Study
 
@@ -44,11 +44,12 @@ def publish(plan: Plan, outcome: Outcome, out: Path, render: Render) -> bool:
     """Puts the finished study into `out`, in place of an earlier one; False where that says the same already.
 
     The folder is made beside `out` and then takes its name, so `out` is never half of a study. Raises WrongUse where `out` is
-    a folder that holds something else."""
+    a folder that holds something else, UserError where a cell is not this study's: another run may work in the same folder."""
     out = out.resolve()
     if out.exists() and any(out.iterdir()) and not (out / "manifest.json").is_file():
         raise WrongUse(f"{out} is not empty and holds no published study: give another --out")
     with files.lock(plan.place.work / "locks" / "publish.lock"), files.explained(out):
+        _refuse_strangers(plan)
         table = plan.place.work / "scores.jsonl"
         results.merge(plan.shards(), table)
         facts = manifest(plan, outcome)
@@ -58,6 +59,19 @@ def publish(plan: Plan, outcome: Outcome, out: Path, render: Render) -> bool:
             facts["cells"] = before["cells"]  # of the run that made these rows; this one only says something else about them
         _replace(out, lambda folder: _fill(folder, plan, table, facts, render))
     return True
+
+
+def _refuse_strangers(plan: Plan) -> None:
+    """Never mixes protocols: every shard was measured as this state of the study asks."""
+    place, common = plan.place, cells.shared(plan.study)
+    strangers = [cell.slug for cell in plan.cells if not cells.current(plan.study, cell, place, common)]
+    if strangers:
+        told = (
+            f"{len(strangers)} cells in {place.work / 'shards'} are not what this study asks for ({strangers[0]} is the first)"
+        )
+        raise UserError(
+            f"{told}: another run of it, or another state of its file, works in the same folder; run the same command again"
+        )
 
 
 def _before(out: Path, table: Path) -> Mapping[str, Any] | None:

@@ -70,6 +70,16 @@ def text(value: Any) -> str:
     return json.dumps(dump(value), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
+def joined(texts: Mapping[str, str]) -> str:
+    """The canonical JSON of an object whose values are in canonical JSON already: what many objects share is said once."""
+    return "{" + ",".join(f"{text(name)}:{texts[name]}" for name in sorted(texts)) + "}"
+
+
 def fingerprint(value: Any) -> str:
     """Twelve hexadecimal digits that name `value`: equal records, and only those, share it (SHA-256 of the canonical JSON)."""
-    return hashlib.sha256(text(value).encode()).hexdigest()[:12]
+    return digest(text(value))
+
+
+def digest(canonical: str) -> str:
+    """The fingerprint of what has this canonical JSON."""
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]

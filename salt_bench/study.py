@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -93,7 +94,7 @@ def check(study: Study) -> None:
     both = sorted(set(study.arms) & set(study.anchors))
     rules = (
         (name == files.slug(name) and name not in _RESERVED, "its name is to be a folder's name"),
-        (study.baseline in study.arms, f"the baseline {study.baseline!r} is no arm{near(study.baseline, study.arms)}"),
+        (study.baseline in study.arms, _no_arm(study)),
         (not both, f"{both} are arms and anchors: a name is one of them"),
         (full, "it needs at least one prompt, setting, training seed and sample seed"),
         (not _twice(ids), f"prompt ids {_twice(ids)} come more than once"),
@@ -109,8 +110,14 @@ def check(study: Study) -> None:
         raise WrongUse(f"study {name!r}: {'; '.join(broken)}")
 
 
+def _no_arm(study: Study) -> str:
+    return (
+        f"the baseline {study.baseline!r} is no arm{'' if study.baseline in study.arms else near(study.baseline, study.arms)}"
+    )
+
+
 def _twice(names: Sequence[str]) -> list[str]:
-    return sorted({name for name in names if names.count(name) > 1})
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _strangers(study: Study) -> list[str]:
@@ -173,15 +180,15 @@ class Outcome:
 
 def missing(plan: Plan, say: Callable[[str], None]) -> list[Cell]:
     """The cells that are to be measured, longest first as far as earlier runs tell. A damaged shard is named and made again."""
-    wanted = []
+    wanted, place, common = [], plan.place, cells.shared(plan.study)
     for cell in plan.cells:
         try:
-            if not cells.current(plan.study, cell, plan.place):
+            if not cells.current(plan.study, cell, place, common):
                 wanted.append(cell)
         except results.Corrupt as error:
             say(str(error))
             wanted.append(cell)
-    known = durations(plan.place)
+    known = durations(place)
     return sorted(wanted, key=lambda cell: (cell.arm not in plan.study.anchors, -known.get(cell.arm, 0.0)))
 
 

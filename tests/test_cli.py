@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 import toy
 
-from salt_bench import cli, files, registry
+from salt_bench import cli, files, registry, results
 from salt_bench.errors import UserError
 
 
@@ -92,6 +93,8 @@ def test_wrong_use_is_2_and_names_the_remedy(tmp_path: Path) -> None:
         (("run", "toy_stud.py"), "did you mean toy_study.py?"),
         (("run", "toy_study.py", "--scale", "tiny"), "tiny"),
         (("run", "toy_study.py", "--jobs", "0"), "jobs"),
+        (("run", "toy_study.py", "--executor", "ray", "-o", "gpu=1"), "one of address=local, cpus=1, gpus=0.0; got 'gpu=1'"),
+        (("run", "toy_study.py", "-o", "gpus=1"), "local takes no options"),
         (("run", "toy_study.py", "--scale", "smoke", "--out", "reports/x"), "never publishes into reports/"),
         (("render", "nowhere"), "no table nowhere/scores.jsonl"),
         (("ran",), "ran"),
@@ -184,6 +187,23 @@ def test_ctrl_c_is_130_and_the_same_command_goes_on(tmp_path: Path) -> None:
     assert not group_lives(run.pid)
     state = next((tmp_path / "runs").glob("checkpoints/*/state")).read_bytes()
     assert len(state) == 16
+
+
+def test_two_runs_in_the_same_folder_share_the_work(tmp_path: Path) -> None:
+    toy.write_study(tmp_path, arms='{"plain": ToyArm(3, steps=40, pause=0.02), "plus 7": ToyArm(7, steps=40, pause=0.02)}')
+    pipe, command = subprocess.PIPE, toy.command("run", "toy_study.py", "--jobs", "2")
+    both = [
+        subprocess.Popen(command, cwd=tmp_path, env=toy.environment(), stdout=pipe, stderr=pipe, text=True) for _ in range(2)
+    ]
+    said = [run.communicate(timeout=120) for run in both]
+    assert [run.returncode for run in both] == [0, 0], said
+    counts = [re.search(r"(\d+) trained, (\d+) reused, (\d+) judged", out) for out, _ in said]
+    trained, reused, judged = (sum(int(found[i]) for found in counts if found) for i in (1, 2, 3))
+    assert (trained, judged, reused) == (4, 5, 5)  # each cell is made by one of them and found by the other
+    with open(tmp_path / "runs" / "toy" / "default" / "timings.jsonl") as file:
+        assert len([json.loads(line) for line in file]) == 5
+    published = results.read(tmp_path / "reports" / "toy" / "scores.jsonl")
+    assert len({score.key() for score in published}) == len(published) == 98
 
 
 def test_workers_die_with_their_parent(tmp_path: Path) -> None:

@@ -133,3 +133,13 @@ def test_slugs_are_safe_and_differ() -> None:
     assert slugs[0] == "a"
     assert len(set(slugs)) == len(names)
     assert all("/" not in slug and not slug.startswith(".") and slug.isascii() for slug in slugs)
+
+
+def test_a_log_that_a_kill_cut_short_loses_that_line_alone(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "timings.jsonl"
+    files.append_line(path, "λ")
+    with open(path, "a") as file:
+        file.write("hal")
+    for line in ("c", "d"):
+        files.append_line(path, line)
+    assert path.read_text().splitlines() == ["λ", "hal", "c", "d"]

@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -260,6 +262,26 @@ def test_publishing_is_whole_and_happens_once(plan: Plan, tmp_path: Path) -> Non
     assert sorted(p.name for p in out.parent.iterdir()) == ["toy"]
 
 
+def test_a_row_of_another_protocol_is_never_published(plan: Plan, tmp_path: Path) -> None:
+    outcome = fill(plan)
+    other = new_plan(tmp_path, more="sample_seeds=(1,)")  # another run, which has seen another state of the study's file
+    cells.measure(other.study, Cell("plain", 1), other.place, lambda *_: None)
+    with pytest.raises(UserError, match=r"1 cells in .*shards are not what this study asks for \(plain-seed1 is the first\)"):
+        publish.publish(plan, outcome, tmp_path / "out", _fail)
+    assert not (tmp_path / "out").exists()
+    again = fill(new_plan(tmp_path))
+    assert (again.trained, again.reused, again.judged) == (0, 4, 1)
+    assert publish.publish(plan, again, tmp_path / "out", lambda folder: (folder / "index.html").touch())
+
+
+def test_a_stage_that_two_cells_share_is_made_once(tmp_path: Path) -> None:
+    arms = '{name: ToyArm(3, steps=20, pause=0.02, grid=(1.0, float(n))) for n, name in enumerate(("plain", "b", "c"))}'
+    plan = new_plan(tmp_path, arms, "train_seeds=(0,)")
+    outcome = fill(plan, Local(3, tmp_path / "logs"))
+    assert (outcome.trained, outcome.judged, outcome.failures) == (1, 4, [])
+    assert len(list((plan.runs / "checkpoints").iterdir())) == 1
+
+
 def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
@@ -307,6 +329,19 @@ def test_a_lock_is_held_against_others(tmp_path: Path) -> None:
     with files.lock(tmp_path / "x.lock"), pytest.raises(Timeout):
         FileLock(tmp_path / "x.lock").acquire(timeout=0.01)
     FileLock(tmp_path / "x.lock").acquire(timeout=0.01).lock.release()
+
+
+def test_a_lock_is_released_by_the_death_of_its_holder(tmp_path: Path) -> None:
+    holds = (
+        f"import time; from pathlib import Path; from salt_bench import files\nwith files.lock(Path({str(tmp_path / 'x')!r})):"
+    )
+    command = [sys.executable, "-c", f"{holds}\n print('held', flush=True)\n time.sleep(60)"]
+    with subprocess.Popen(command, env=toy.environment(), stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        holder.kill()
+    with files.lock(tmp_path / "x"):
+        pass
 
 
 def test_an_arm_without_evidence_is_an_error(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,8 +79,13 @@ class ToyArm:
             return
         if self.harm == "raise":
             raise RuntimeError("the toy broke\non two lines")
-        if self.harm == "die":
+        if self.harm == "die" or (self.harm == "die once" and self.first_time(workdir)):
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def first_time(self, workdir: Path) -> bool:
+        known = (workdir / "died").exists()
+        files.write_text(workdir / "died", "")
+        return not known
 
     def evidence(self, seed: int, workdir: Path) -> str:
         path = self.folder(seed, workdir) / "weights"

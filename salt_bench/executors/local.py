@@ -14,20 +14,18 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import salt_bench
 from salt_bench import files
 from salt_bench.executors.base import Done, Step, Task
+from salt_bench.executors.inbox import heard
+from salt_bench.executors.worker import environment, news, outcome
 
 # Ctrl-C reaches the whole process group; it is the parent who decides. Set before the imports, which take seconds.
 _START = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from salt_bench.executors.local import serve; serve()"
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-_NEWS_EVERY = 0.2  # seconds
 
 
 class Local:
@@ -78,8 +76,8 @@ class _Worker:
             logs.mkdir(parents=True, exist_ok=True)
             with open(self.log, "ab") as stderr:
                 pipe = subprocess.PIPE
-                command = [sys.executable, "-c", _START]
-                self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, env=_environment())
+                command, settings = [sys.executable, "-c", _START], {**os.environ, **environment()}
+                self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, env=settings)
         assert self.process.stdout is not None
         threading.Thread(target=_listen, args=(self, self.process.stdout, inbox), daemon=True).start()
         self.give(task)
@@ -97,9 +95,7 @@ class _Worker:
         if message is None:
             self.alive = False
             return Done(self.number, self.task, error=self._obituary())
-        if "stage" in message:
-            return Step(self.number, self.task, message["stage"], message["fraction"])
-        return Done(self.number, self.task, **message)
+        return heard(self.number, self.task, message)
 
     def _obituary(self) -> str:
         code = self.process.wait()
@@ -117,13 +113,6 @@ class _Worker:
             self.process.stdin.close()
         except BrokenPipeError:
             return
-
-
-def _environment() -> dict[str, str]:
-    """One thread per worker, set before numpy and torch load; and the folder that this package was found in."""
-    home = str(Path(salt_bench.__file__).parent.parent)
-    path = os.pathsep.join(part for part in (home, os.environ.get("PYTHONPATH", "")) if part)
-    return {**os.environ, **dict.fromkeys(_THREADS, "1"), "PYTHONPATH": path}
 
 
 def _listen(worker: _Worker, pipe: IO[bytes], inbox: queue.Queue[tuple[_Worker, Any]]) -> None:
@@ -144,25 +133,10 @@ def serve() -> None:
     threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
     while True:
         task = tasks.get()
-        done = dataclasses.asdict(perform(task, _news(out)))
-        out.write(json.dumps({name: done[name] for name in ("trained", "judged", "wall", "core", "error")}) + "\n")
+        out.write(outcome(perform(task, news(out))))
 
 
 def _read_tasks(tasks: queue.Queue[Task]) -> None:
     for line in sys.stdin:
         tasks.put(Task(**json.loads(line)))
     os._exit(1)  # the parent is gone
-
-
-def _news(out: IO[str]) -> Callable[[str, float], None]:
-    """A log that tells the parent of every new stage at once, and of the rest a few times per second."""
-    last: tuple[str, float] = ("", 0.0)
-
-    def log(stage: str, fraction: float) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if stage != last[0] or now - last[1] > _NEWS_EVERY:
-            last = (stage, now)
-            out.write(json.dumps({"stage": stage, "fraction": float(fraction)}) + "\n")
-
-    return log

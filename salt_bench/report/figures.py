@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARKERS = "osD^vPX*"
+SHEET_ARMS = 24
+"""Columns of the contact sheet: nobody reads more, and laying them out takes time that grows with the square of them."""
 GOOD, BAD, OPEN = "#0072b2", "#d55e00", "#5b6472"
 
 
@@ -49,7 +51,7 @@ def _all(source: Source, gallery: Gallery | None) -> Iterator[tuple[str, str, Fi
     if gallery:
         yield (
             "contact-sheet",
-            "First, middle and last frame of every clip; rows are prompts, columns are arms",
+            f"First, middle and last frame of every clip; rows are prompts, columns are {_sheet_columns(gallery)}",
             contact_sheet(gallery),
         )
 
@@ -249,9 +251,13 @@ def steps(source: Source) -> Figure | None:
     return figure
 
 
+def _sheet_columns(gallery: Gallery) -> str:
+    return "arms" if len(gallery.arms) <= SHEET_ARMS else f"the first {SHEET_ARMS} of {len(gallery.arms)} arms"
+
+
 def contact_sheet(gallery: Gallery) -> Figure:
     """First, middle and last frame of every clip, pixel for pixel: what the players show, standing still."""
-    rows, columns = len(gallery.prompts), len(gallery.arms)
+    rows, columns = len(gallery.prompts), min(len(gallery.arms), SHEET_ARMS)
     figure, grid = panels(rows, columns, 1.75 * columns, 0.66 * rows + 0.4)
     for (i, j), axes in np.ndenumerate(grid):
         clip = gallery.clip(gallery.arms[j].slug, gallery.prompts[i].id)
