@@ -113,7 +113,8 @@ def ablation(path: Path) -> None:
 
     @nox.session(name=f"ablation_{path.stem}")
     def session(session: nox.Session) -> None:
-        install(session)
+        extras = ["test", *(name for name in ("ray", "slurm") if name in session.posargs)]
+        install(session, "-e", f".[{','.join(extras)}]")
         run(session, "salt-bench", "run", str(path.relative_to(ROOT)))
 
 
