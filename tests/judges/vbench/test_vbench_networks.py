@@ -202,3 +202,14 @@ def test_raft_is_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_fewer_pairs_at_once_where_pictures_are_large() -> None:
     assert [raft.pairs_at_once(side, side, "cpu") for side in (128, 256, 480, 1080)] == [16, 16, 5, 1]
+
+
+def test_matches_that_are_not_kept_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.models import optical_flow
+
+    torch.manual_seed(0)
+    net = raft.Raft(optical_flow.raft_large(weights=None).eval())
+    frames = net.encode(255 * torch.rand(2, 3, 136, 144))
+    kept = net.flow(frames[:1], frames[1:])
+    monkeypatch.setattr(raft, "ROOM", 0)
+    torch.testing.assert_close(net.flow(frames[:1], frames[1:]), kept, rtol=1e-4, atol=1e-3)

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from salt_bench.judges.vbench import weights
 
 ITERATIONS, SMALLEST = 20, 128
+ROOM, ROWS = 1 << 30, 8
+"""Bytes of a pair's matches that are kept on a CPU (720p takes 829 MB, 1080p 4.2 GB), and beyond that, rows at a time."""
 _RENAMED = (
     (r"^fnet\.", "feature_encoder."),
     (r"^cnet\.", "context_encoder."),
@@ -63,27 +65,45 @@ class Raft:
 
         model = self.model
         with torch.inference_mode():
-            model.corr_block.corr_pyramid = matches(first.features, second.features, model.corr_block.num_levels)
+            pyramid = self._pyramid(first, second)
             hidden, context = torch.split(first.context, [128, 128], dim=1)
             hidden, context = torch.tanh(hidden), F.relu(context)
             start = make_coords_grid(len(hidden), *hidden.shape[-2:]).to(hidden.device)
             coords = start
             for _ in range(ITERATIONS):
-                found = model.corr_block.index_pyramid(centroids_coords=coords)
+                found = self._around(pyramid, coords) if pyramid else self._by_rows(first, second, coords)
                 hidden, change = model.update_block(hidden, context, found, coords - start)
                 coords = coords + change
-            model.corr_block.corr_pyramid = []
             return upsample_flow(coords - start, up_mask=model.mask_predictor(hidden))
+
+    def _pyramid(self, first: Encoded, second: Encoded) -> list[torch.Tensor]:
+        """All matches, or none where they are too many to keep: they are made anew where they are looked up then, which takes
+        more than twice as long."""
+        batch, _, height, width = first.features.shape
+        whole = 4 * batch * (height * width) ** 2 <= ROOM or first.features.is_cuda
+        return matches(first.features, second.features, self.model.corr_block.num_levels) if whole else []
+
+    def _around(self, pyramid: list[torch.Tensor], coords: torch.Tensor) -> torch.Tensor:
+        """Matches around `coords` (B, 2, h, W), of as many places as `pyramid` has."""
+        block = self.model.corr_block
+        block.corr_pyramid = pyramid
+        found = block.index_pyramid(centroids_coords=coords)
+        block.corr_pyramid = []
+        return found
+
+    def _by_rows(self, first: Encoded, second: Encoded, coords: torch.Tensor) -> torch.Tensor:
+        levels, step = self.model.corr_block.num_levels, ROWS
+        parts = zip(first.features.split(step, 2), coords.split(step, 2), strict=True)
+        return torch.cat([self._around(matches(rows, second.features, levels), here) for rows, here in parts], 2)
 
 
 def matches(before: torch.Tensor, after: torch.Tensor, levels: int) -> list[torch.Tensor]:
-    """How well each place of features (B, C, H, W) matches all others, as pictures (B · H · W, 1, H, W), (…, H/2, W/2) …
+    """How well each place of features (B, C, h, W) matches those of (B, C, H, W): (B · h · W, 1, H, W), (…, H/2, W/2) …
 
     It is by far the largest thing here: torchvision's own has it twice while it divides by the root of C, which is done to the
     features here. That root is 16, so no bit differs."""
-    batch, channels, height, width = before.shape
-    scaled = (before / channels**0.5).flatten(2).transpose(1, 2)
-    found = [(scaled @ after.flatten(2)).view(batch * height * width, 1, height, width)]
+    scaled = (before / before.shape[1] ** 0.5).flatten(2).transpose(1, 2)
+    found = [(scaled @ after.flatten(2)).view(-1, 1, *after.shape[2:])]
     for _ in range(levels - 1):
         found.append(F.avg_pool2d(found[-1], 2))
     return found
