@@ -21,6 +21,7 @@ from salt_bench.commands import judge as judge_commands
 from salt_bench.commands import official as official_commands
 from salt_bench.commands import statistics as statistics_commands
 from salt_bench.commands import vbench as vbench_commands
+from salt_bench.commands import weights as weights_commands
 from salt_bench.commands.output import say as _say
 from salt_bench.errors import UserError, WrongUse
 
@@ -149,10 +150,9 @@ def _render(folder: Path) -> None:
     from salt_bench.simulation import page as simulation_page
     from salt_bench.simulation import table
 
-    if (folder / table.FILE).is_file():
-        simulation_page.render(folder)
-        return
-    (scores_page if (folder / scores_page.SUMMARY).is_file() else page).render(folder)
+    others = {table.FILE: simulation_page.render, scores_page.SUMMARY: scores_page.render}
+    render = next((render for name, render in others.items() if (folder / name).is_file()), page.render)
+    render(folder)
 
 
 def _summary(plan: Plan, outcome: Outcome, folder: Path, seconds: float) -> None:
@@ -241,6 +241,7 @@ def doctor() -> None:
 
 
 judge_commands.register(app)
+weights_commands.register(app)
 vbench_commands.register(app)
 official_commands.register(app)
 gate_commands.register(app)

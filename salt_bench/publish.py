@@ -66,11 +66,10 @@ def _refuse_strangers(plan: Plan) -> None:
     place, common = plan.place, cells.shared(plan.study)
     strangers = [cell.slug for cell in plan.cells if not cells.current(plan.study, cell, place, common)]
     if strangers:
-        told = (
-            f"{len(strangers)} cells in {place.work / 'shards'} are not what this study asks for ({strangers[0]} is the first)"
-        )
         raise UserError(
-            f"{told}: another run of it, or another state of its file, works in the same folder; run the same command again"
+            f"{len(strangers)} cells in {place.work / 'shards'} are not what this study asks for "
+            f"({strangers[0]} is the first): another run of it, or another state of its file, works in the same folder; "
+            "run the same command again"
         )
 
 

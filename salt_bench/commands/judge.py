@@ -1,4 +1,4 @@
-"""`salt-bench judge`: a folder of videos in, VBench's numbers out. `salt-bench weights`: the files that it needs."""
+"""`salt-bench judge`: a folder of videos in, VBench's numbers out."""
 
 from __future__ import annotations
 
@@ -13,33 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from salt_bench.commands.choices import INTERRUPTED, UNJUDGED, WEIGHTS, Mode, Suite
+from salt_bench.commands.output import say
 from salt_bench.errors import WrongUse
 from salt_bench.prompts.base import Size
 
 if TYPE_CHECKING:
     from salt_bench.judges.vbench.engine import Done, Engine
     from salt_bench.judges.vbench.jobs import Plan
-    from salt_bench.judges.vbench.weights import Weight
     from salt_bench.prompts.base import Suite as Prompts
-
-UNJUDGED, INTERRUPTED = 6, 130
-WEIGHTS = Path("~/.cache/vbench")
-"""Where the official judges keep their weights."""
-
-
-class Suite(StrEnum):
-    """Whose judges."""
-
-    vbench = "vbench"
-    vbench_i2v = "vbench_i2v"
-    vbench_long = "vbench_long"
-
-
-class Mode(StrEnum):
-    """Which videos a dimension takes."""
-
-    standard = "standard"
-    custom = "custom"
 
 
 class Encoding(StrEnum):
@@ -109,7 +91,7 @@ def judge(
     try:
         done = _finished(engine, plan, jobs)
     except KeyboardInterrupt:
-        print("\nstopped; nothing finished is lost: the same command goes on where this one stopped", flush=True)
+        say("\nstopped; nothing finished is lost: the same command goes on where this one stopped")
         raise typer.Exit(INTERRUPTED) from None
     _write(out, plan, done, _protocol(engine, source, asked, static_filter), static_filter)
 
@@ -245,6 +227,8 @@ def _clips(source: _Source) -> dict[str, Any]:
 def _write(out: Path, plan: Plan, done: Mapping[str, Done], protocol: dict[str, Any], static_filter: bool) -> None:
     """Both files, in the order of the videos' names, and a word on what is not in them."""
     from salt_bench import files
+    from salt_bench.composites import summary
+    from salt_bench.composites.known import SCHEMES
     from salt_bench.judges.vbench import dimensions, flickering_filter
     from salt_bench.report import scores_page
 
@@ -253,24 +237,16 @@ def _write(out: Path, plan: Plan, done: Mapping[str, Done], protocol: dict[str, 
         rows = flickering_filter.applied(rows)
     rows.sort(key=lambda row: (dimensions.order(row["judge"].removeprefix("vbench/")), row["video"]))
     files.write_text(out / "scores.jsonl", "".join(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows))
-    found = _summary(protocol["suite"], rows, protocol)
+    found = summary.recorded(SCHEMES[protocol["suite"]], rows, protocol)
     found["missing"] += [f"{one['dimension']}: {one['video']}" for one in plan.missing]
     files.write_text(out / "summary.json", json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     timings = [{"video": one.job.name, "decodes": one.decodes, "seconds": dict(one.seconds)} for one in done.values()]
     files.write_text(out / "timings.jsonl", "".join(json.dumps(line) + "\n" for line in timings))
     scores_page.render(out)
     for line in _report(out, plan, rows, found):
-        print(line, flush=True)
+        say(line)
     if plan.missing or any(row["value"] is None for row in rows):
         raise typer.Exit(UNJUDGED)
-
-
-def _summary(suite: str, rows: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any]) -> dict[str, Any]:
-    from salt_bench.composites import vbench_i2v, vbench_long, vbench_total
-
-    if suite == Suite.vbench_i2v:
-        return vbench_i2v.summarise(rows, protocol)
-    return (vbench_long if suite == Suite.vbench_long else vbench_total).summarise(rows, protocol)
 
 
 def _report(out: Path, plan: Plan, rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> Iterator[str]:
@@ -289,40 +265,6 @@ def _report(out: Path, plan: Plan, rows: Sequence[Mapping[str, Any]], found: Map
     yield f"scores: {out / 'scores.jsonl'}, summary: {out / 'summary.json'}, page: {out / 'index.html'}"
 
 
-def weights(
-    folder: Annotated[Path, typer.Option("--dir", help="Folder of weights in VBench's own layout.")] = WEIGHTS,
-    fetch: Annotated[str, typer.Option(help="Bring these names, or all that are for every use.", show_default="none")] = "",
-    random: Annotated[bool, typer.Option("--random", help="Fill an empty folder with random weights, for a dry run.")] = False,
-    layers: Annotated[int | None, typer.Option(min=1, help="Of each network, if random.", show_default="all")] = None,
-) -> None:
-    """List the weight files of VBench's judges: where they belong, where they come from, and whether they are there."""
-    from salt_bench.judges.vbench import fetching, random_weights
-    from salt_bench.judges.vbench import weights as table
-
-    place = folder.expanduser()
-    for path in random_weights.write(place, layers) if random else ():
-        print(f"made at random: {path} ({path.stat().st_size / 1e6:.0f} MB)", flush=True)
-    for one in fetching.chosen([name.strip() for name in fetch.split(",")]) if fetch else ():
-        print(f"{one.name}: {'fetched' if _fetched(one, place) else 'is there already'}", flush=True)
-    for check in table.verify(place):
-        digest = f"; sha256 {check.sha256}" if check.sha256 else ""
-        print(f"{check.state:12} {check.weight.name:9} {check.weight}; for {check.weight.used_by}{digest}", flush=True)
-
-
-def _fetched(one: Weight, place: Path) -> bool:
-    """Fetches a file under a bar."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from salt_bench.judges.vbench import fetching
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(one.name, total=one.megabytes * 1e6)
-        return fetching.fetch(one, place, lambda done, whole: bar.update(task, completed=done, total=whole or None))
-
-
 def register(app: typer.Typer) -> None:
-    """Puts both commands into the command line."""
+    """Puts the command into the command line."""
     app.command()(judge)
-    app.command()(weights)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from salt_bench.commands.judge import INTERRUPTED, UNJUDGED, Mode
+from salt_bench.commands.choices import INTERRUPTED, UNJUDGED, Mode
 from salt_bench.commands.output import say
 from salt_bench.errors import WrongUse
 

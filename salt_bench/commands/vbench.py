@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salt_bench.commands.choices import UNJUDGED, Suite
 from salt_bench.commands.output import say
 from salt_bench.prompts.base import Size
 
@@ -16,23 +17,6 @@ if TYPE_CHECKING:
     from salt_bench.composites.intervals import Estimate
     from salt_bench.composites.scheme import Scheme
     from salt_bench.composites.summary import Scored, Summary
-
-UNJUDGED = 6
-
-
-class Benchmark(StrEnum):
-    """Whose arithmetic."""
-
-    vbench = "vbench"
-    vbench_i2v = "vbench_i2v"
-    vbench_long = "vbench_long"
-
-
-class Asks(StrEnum):
-    """Whose prompts."""
-
-    vbench = "vbench"
-    vbench_i2v = "vbench_i2v"
 
 
 class Way(StrEnum):
@@ -57,7 +41,7 @@ def total(
         list[Path], typer.Argument(metavar="FILE…", help="Rows or official results, of one model.", show_default=False)
     ],
     aggregate: Annotated[Way | None, typer.Option(help="How datasets' scores are made.", show_default="as stated")] = None,
-    benchmark: Annotated[Benchmark, typer.Option(help="Whose arithmetic.")] = Benchmark.vbench,
+    benchmark: Annotated[Suite, typer.Option(help="Whose arithmetic.")] = Suite.vbench,
     against: Annotated[list[Path] | None, typer.Option(help="Results of another model.", show_default="none")] = None,
 ) -> None:
     """Quality, Semantic and Total with 95% intervals, from scores.jsonl, *_eval_results.json, or folders and zips of these.
@@ -77,7 +61,7 @@ def total(
 
 def missing(
     videos: Annotated[Path, typer.Argument(help="A folder of videos.", show_default=False)],
-    suite: Annotated[Asks, typer.Option(help="Whose prompts.")] = Asks.vbench,
+    suite: Annotated[Suite, typer.Option(help="Whose prompts.")] = Suite.vbench,
     size: Annotated[Size, typer.Option(help="How much of the suite is asked.")] = Size.full,
     dimensions: Annotated[str, typer.Option(help="Names with commas between.", show_default="all")] = "",
     static_filter: Annotated[
@@ -92,7 +76,7 @@ def missing(
     from salt_bench.prompts import vbench as t2v
     from salt_bench.prompts import vbench_i2v as i2v
 
-    asked = i2v.suite(size) if suite is Asks.vbench_i2v else t2v.suite(size)
+    asked = i2v.suite(size) if suite is Suite.vbench_i2v else t2v.suite(size)
     asked = asked if static_filter else replace(asked, filtered=asked.samples)
     names = [part.strip() for part in dimensions.split(",") if part.strip()]
     found = completeness.examine(videos, asked, names)
@@ -129,7 +113,7 @@ def _data() -> None:
     """A group of commands, even while it holds a single one."""
 
 
-def _scheme(benchmark: Benchmark) -> Scheme:
+def _scheme(benchmark: Suite) -> Scheme:
     from salt_bench.composites.known import SCHEMES
 
     return SCHEMES[benchmark.value]

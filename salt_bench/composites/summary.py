@@ -8,7 +8,7 @@ from typing import Any
 
 from salt_bench.composites import intervals
 from salt_bench.composites.intervals import Estimate
-from salt_bench.composites.rows import LEFT_OUT, Aggregate, Row, Sums, sums, uncountable
+from salt_bench.composites.rows import LEFT_OUT, Aggregate, Row, Sums, of_records, sums, uncountable
 from salt_bench.composites.scheme import Scheme
 from salt_bench.errors import UserError, WrongUse
 
@@ -110,6 +110,16 @@ def summarise(scheme: Scheme, measured: Measured, aggregate: Aggregate | None = 
     remarks = tuple(_remarks(scores, means, found, stated))
     counted = {name: why for name, why in missing.items() if name not in scheme.beside}
     return Summary(scheme, aggregate, known, composites, counted, remarks, added, measured.protocol)
+
+
+def recorded(
+    scheme: Scheme,
+    rows: Iterable[Mapping[str, Any]],
+    protocol: Mapping[str, Any],
+    aggregate: Aggregate = Aggregate.one_process,
+) -> dict[str, Any]:
+    """What `summary.json` says of the rows of a `scores.jsonl`: `Summary.record`."""
+    return summarise(scheme, Measured(of_records(rows), protocol=protocol), aggregate).record()
 
 
 def difference(one: Summary, other: Summary, composite: str) -> Estimate | None:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
 
-from salt_bench.composites import summary
-from salt_bench.composites.rows import Aggregate, of_records
 from salt_bench.composites.scheme import Range, Scheme
 
 I2V = {
@@ -51,10 +47,3 @@ SCHEME = Scheme(
     beside=("temporal_flickering",),
     cluster=image,
 )
-
-
-def summarise(
-    rows: Iterable[Mapping[str, Any]], protocol: Mapping[str, Any], aggregate: Aggregate = Aggregate.one_process
-) -> dict[str, Any]:
-    """As `vbench_total.summarise`, of VBench-I2V's rows."""
-    return summary.summarise(SCHEME, summary.Measured(of_records(rows), protocol=protocol), aggregate).record()

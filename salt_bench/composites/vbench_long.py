@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from salt_bench.composites import summary, vbench_total
-from salt_bench.composites.rows import Aggregate, of_records
+from salt_bench.composites import vbench_total
 
 SCHEME = replace(vbench_total.SCHEME, name="vbench_long", clips=True)
 SECONDS, LONG_SECONDS = 2.0, 10.0
@@ -80,10 +78,3 @@ def table(text: str) -> dict[float, float]:
         return {float(key): float(value) for key, value in pairs}
     except ValueError:
         raise ValueError("a mapping table has lines 'key: value' of two numbers") from None
-
-
-def summarise(
-    rows: Iterable[Mapping[str, Any]], protocol: Mapping[str, Any], aggregate: Aggregate = Aggregate.one_process
-) -> dict[str, Any]:
-    """As `vbench_total.summarise`, of the rows of clips: each carries its `clip` beside its video's prompt and number."""
-    return summary.summarise(SCHEME, summary.Measured(of_records(rows), protocol=protocol), aggregate).record()

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
-
-from salt_bench.composites import summary
-from salt_bench.composites.rows import Aggregate, of_records
 from salt_bench.composites.scheme import Range, Scheme
 
 QUALITY = {
@@ -48,10 +43,3 @@ PROMPTS = {
     "overall_consistency": 93,
 }
 SCHEME = Scheme("vbench", {"quality": QUALITY, "semantic": SEMANTIC}, {"quality": 4 / 5, "semantic": 1 / 5}, PROMPTS)
-
-
-def summarise(
-    rows: Iterable[Mapping[str, Any]], protocol: Mapping[str, Any], aggregate: Aggregate = Aggregate.one_process
-) -> dict[str, Any]:
-    """What `summary.json` says of the rows of a `scores.jsonl`: `summary.Summary.record`."""
-    return summary.summarise(SCHEME, summary.Measured(of_records(rows), protocol=protocol), aggregate).record()

@@ -15,6 +15,7 @@ import pandas as pd
 
 from salt_bench import results
 from salt_bench.composites import shapes_total
+from salt_bench.errors import WrongUse
 from salt_bench.report import plain, published
 from salt_bench.report.cells import BLANK, Cell, Table, number, word
 from salt_bench.report.source import Source
@@ -155,9 +156,9 @@ class Measured:
 
 
 def page(names: Sequence[str], reports: Path) -> plain.Page:
-    """The tables called `names`, all of them where there are none. ValueError for a name that is none."""
+    """The tables called `names`, all of them where there are none. WrongUse for a name that is none."""
     if unknown := [name for name in names if name not in TITLES]:
-        raise ValueError(f"the paper's tables are {', '.join(TITLES)}, got {unknown[0]!r}")
+        raise WrongUse(f"the paper's tables are {', '.join(TITLES)}, got {unknown[0]!r}")
     measured = Measured(reports)
     facts = published.load()
     tables = tuple(_table(name, facts[facts["table"] == name], measured) for name in names or TITLES)

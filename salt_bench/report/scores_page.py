@@ -11,14 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salt_bench import files
 from salt_bench.composites import precision
 from salt_bench.composites.known import SCHEMES
 from salt_bench.composites.scheme import Range, Scheme
 from salt_bench.errors import UserError
+from salt_bench.report import plain
 from salt_bench.report.cells import BLANK, Cell, Table, number, word
 from salt_bench.report.drawing import COLOURS, INK, half, panels, style, svg
-from salt_bench.report.filling import fill, inline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +27,6 @@ WORST = 5
 """Videos that a dimension's table of the lowest shows."""
 MISSING = 30
 """Missing videos that are listed; the rest is counted."""
-RANDOM = "made at random"
 
 
 @dataclass(frozen=True)
@@ -77,28 +75,29 @@ def _lines(path: Path) -> tuple[Mapping[str, Any], ...]:
 
 def render(folder: Path) -> list[Path]:
     """Writes the page into `folder` and returns its files. The same scores give the same bytes. Raises as `Scores.read`."""
-    scores = Scores.read(folder)
-    drawn = {"dimensions": _figure(scores)} if scores.ranges else {}
-    page = _page(scores, drawn)
-    made = {f"figures/{name}.svg": svg for name, (svg, _) in drawn.items()}
-    made |= {"report.md": fill("scores.md.j2", page), "index.html": fill("scores.html.j2", page)}
-    for name, text in made.items():
-        files.write_text(folder / name, text)
-    return [folder / name for name in made]
+    return plain.write(folder, _page(Scores.read(folder)))
 
 
-def _page(scores: Scores, drawn: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def _page(scores: Scores) -> plain.Page:
+    name, random = scores.scheme.name.replace("_", " "), scores.protocol.get("random_weights", "")
     found = (composites(scores), dimensions(scores), lowest(scores), unjudged(scores), seconds(scores))
-    return {
-        "title": scores.scheme.name.replace("_", " "),
-        "videos": len({row["video"] for row in scores.rows}),
-        "random": scores.protocol.get("random_weights", ""),
-        "tables": [table for table in found if table],
-        "figures": {name: {"svg": inline(name, svg), "alt": text} for name, (svg, text) in drawn.items()},
-        "gaps": list(gaps(scores)),
-        "gallery": None,
-        "protocol": json.dumps(scores.protocol, indent=2, sort_keys=True, ensure_ascii=False),
-    }
+    return plain.Page(
+        name,
+        f"The scores of {len({row['video'] for row in scores.rows})} videos",
+        (),
+        tuple(table for table in found if table),
+        tuple(gaps(scores)),
+        "What the numbers do not rest on",
+        _RANDOM.format(random=random, name=name) if random else "",
+        (_figure(scores),) if scores.ranges else (),
+        json.dumps(scores.protocol, indent=2, sort_keys=True, ensure_ascii=False),
+    )
+
+
+_RANDOM = (
+    "Made with random weights. The networks were {random}: this page shows that everything runs; its numbers mean nothing and "
+    "are no scores of {name}."
+)
 
 
 def composites(scores: Scores) -> Table:
@@ -206,10 +205,10 @@ def gaps(scores: Scores) -> Iterator[str]:
     yield from (f"{remark}." for remark in scores.summary["remarks"])
 
 
-def _figure(scores: Scores) -> tuple[str, str]:
-    """Every dimension between the benchmark's own worst and best."""
+def _figure(scores: Scores) -> plain.Figure:
+    text = "Each dimension between the benchmark's own worst (0) and best (100), with 95% intervals"
     with style():
-        return svg(_forest(scores)), "Each dimension between the benchmark's own worst (0) and best (100), with 95% intervals"
+        return plain.Figure("dimensions", "dimensions", svg(_forest(scores)), text)
 
 
 def _forest(scores: Scores) -> Figure:

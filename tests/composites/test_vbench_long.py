@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from vbench_results import VIDEOCRAFTER, row
 
-from salt_bench.composites import vbench_long, vbench_total
+from salt_bench.composites import summary, vbench_long, vbench_total
 from salt_bench.composites.vbench_long import clip, clip_seconds, fused, mapped, segments, slow_fast, table
 
 
@@ -55,7 +55,7 @@ def test_a_single_clip_is_not_fused() -> None:
 def test_a_dataset_is_the_mean_over_clips_and_total_is_vbenchs() -> None:
     made = [row("temporal_style", "a", 0, 0.3, clip="000"), row("temporal_style", "a", 0, 0.1, clip="001")]
     made += [row("temporal_style", "b", 0, 0.2, clip="full")]
-    found = vbench_long.summarise(made, {})
+    found = summary.recorded(vbench_long.SCHEME, made, {})
     assert found["dimensions"]["temporal_style"] == pytest.approx(0.2)
     assert found["videos"]["temporal_style"] == 2
     assert vbench_long.SCHEME.value("total", VIDEOCRAFTER) == vbench_total.SCHEME.value("total", VIDEOCRAFTER)

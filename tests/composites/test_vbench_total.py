@@ -10,7 +10,8 @@ from vbench_results import VIDEOCRAFTER, row, rows
 from salt_bench.composites import vbench_i2v, vbench_total
 from salt_bench.composites.rows import Aggregate
 from salt_bench.composites.scheme import Range
-from salt_bench.composites.vbench_total import SCHEME, summarise
+from salt_bench.composites.summary import recorded
+from salt_bench.composites.vbench_total import SCHEME
 from salt_bench.errors import UserError, WrongUse
 
 
@@ -58,7 +59,7 @@ def test_a_missing_dimension_is_no_zero_and_is_named() -> None:
 
 
 def test_the_summary_of_rows_is_what_the_rows_say() -> None:
-    found = summarise(rows(spread=0.0), {"suite": "made up"})
+    found = recorded(SCHEME, rows(spread=0.0), {"suite": "made up"})
     assert found["dimensions"] == pytest.approx(VIDEOCRAFTER)
     assert [round(100 * found[name], 2) for name in ("quality", "semantic", "total")] == [82.20, 73.42, 80.44]
     assert found["missing"] == []
@@ -71,7 +72,7 @@ def test_the_summary_of_rows_is_what_the_rows_say() -> None:
 def test_the_summary_says_what_is_missing_and_why() -> None:
     made = [one for one in rows(prompts=3) if one["judge"] not in ("vbench/scene", "vbench/color")]
     made += [row("color", "a red car", 0, None, note="no car was seen")]
-    found = summarise(made, {})
+    found = recorded(SCHEME, made, {})
     assert found["missing"] == ["color", "scene"]
     assert found["missing_because"]["scene"] == "no score of it"
     assert found["missing_because"]["color"] == "none of its videos has a value"
@@ -81,8 +82,8 @@ def test_the_summary_says_what_is_missing_and_why() -> None:
 
 def test_dataset_scores_are_weighted_by_frames() -> None:
     made = [row("subject_consistency", "a", 0, 0.9, weight=8), row("subject_consistency", "a", 1, 0.6, weight=24)]
-    assert summarise(made, {})["dimensions"]["subject_consistency"] == pytest.approx((8 * 0.9 + 24 * 0.6) / 32)
-    by_video = summarise(made, {}, Aggregate.multi_gpu)
+    assert recorded(SCHEME, made, {})["dimensions"]["subject_consistency"] == pytest.approx((8 * 0.9 + 24 * 0.6) / 32)
+    by_video = recorded(SCHEME, made, {}, Aggregate.multi_gpu)
     assert by_video["dimensions"]["subject_consistency"] == pytest.approx(0.75)
     assert by_video["aggregate"] == "multi-gpu"
 
@@ -92,8 +93,8 @@ def test_dataset_scores_are_weighted_by_frames() -> None:
 )
 def test_only_some_dimensions_are_counted_otherwise_by_several_processes(name: str, several: float) -> None:
     made = [row(name, "a", 0, 0.9, weight=8), row(name, "a", 1, 0.6, weight=24)]
-    assert summarise(made, {})["dimensions"][name] == pytest.approx(0.675)
-    assert summarise(made, {}, Aggregate.multi_gpu)["dimensions"][name] == pytest.approx(several)
+    assert recorded(SCHEME, made, {})["dimensions"][name] == pytest.approx(0.675)
+    assert recorded(SCHEME, made, {}, Aggregate.multi_gpu)["dimensions"][name] == pytest.approx(several)
 
 
 def test_several_processes_score_the_last_frame_of_a_style() -> None:
@@ -101,32 +102,34 @@ def test_several_processes_score_the_last_frame_of_a_style() -> None:
         row("appearance_style", "a", 0, 0.2, weight=2, extra={"frame_results": [0.1, 0.3]}),
         row("appearance_style", "b", 0, 0.4, weight=4, extra={"frame_results": [0.5, 0.3, 0.6, 0.2]}),
     ]
-    assert summarise(made, {})["dimensions"]["appearance_style"] == pytest.approx((0.1 + 0.3 + 0.5 + 0.3 + 0.6 + 0.2) / 6)
-    assert summarise(made, {}, Aggregate.multi_gpu)["dimensions"]["appearance_style"] == pytest.approx((0.3 + 0.2) / 2)
+    assert recorded(SCHEME, made, {})["dimensions"]["appearance_style"] == pytest.approx(
+        (0.1 + 0.3 + 0.5 + 0.3 + 0.6 + 0.2) / 6
+    )
+    assert recorded(SCHEME, made, {}, Aggregate.multi_gpu)["dimensions"]["appearance_style"] == pytest.approx((0.3 + 0.2) / 2)
     del made[0]["extra"]
-    found = summarise(made, {}, Aggregate.multi_gpu)
+    found = recorded(SCHEME, made, {}, Aggregate.multi_gpu)
     assert "frame_results" in found["missing_because"]["appearance_style"]
 
 
 def test_color_leaves_out_and_the_others_could_not_judge() -> None:
     made = [row("color", "a", 0, 0.5), row("color", "a", 1, None, note="never seen"), row("color", "b", 0, 1.0)]
     made += [row("imaging_quality", "a", 0, 60.0), row("imaging_quality", "a", 1, None, note="cannot be decoded")]
-    found = summarise(made, {})
+    found = recorded(SCHEME, made, {})
     assert found["dimensions"] == {"imaging_quality": 0.6, "color": 0.75}
     assert found["left_out"] == {"color": 1}
     assert found["unjudged"] == {"imaging_quality": ["a-1: cannot be decoded"]}
 
 
 def test_a_score_that_cannot_be_is_remarked() -> None:
-    found = summarise([row("overall_consistency", "a", 0, 324.0)], {})
+    found = recorded(SCHEME, [row("overall_consistency", "a", 0, 324.0)], {})
     assert "overall_consistency is 324, and a score lies in [-1, 1]: were its weights loaded?" in found["remarks"]
 
 
 def test_a_video_that_is_judged_twice_and_a_strange_dimension_are_refused() -> None:
     with pytest.raises(UserError, match="color of 'a' number 0 is given twice"):
-        summarise([row("color", "a", 0, 0.5), row("color", "a", 0, 0.5)], {})
+        recorded(SCHEME, [row("color", "a", 0, 0.5), row("color", "a", 0, 0.5)], {})
     with pytest.raises(WrongUse, match="'camera_motion' is no dimension of vbench"):
-        summarise([row("camera_motion", "a", 0, 0.5)], {})
+        recorded(SCHEME, [row("camera_motion", "a", 0, 0.5)], {})
 
 
 def test_i2v_is_the_mean_of_its_two_groups() -> None:
@@ -145,7 +148,7 @@ def test_the_camera_moves_of_an_image_are_one_sample() -> None:
     moves = ("pans left", "pans right", "tilts up", "zooms in", "static")
     made = [row("camera_motion", f"a barn, red, camera {move}", 0, float(i % 2)) for i, move in enumerate(moves)]
     made += [row("camera_motion", f"a pond, camera {move}", 0, 1.0) for move in moves]
-    found = vbench_i2v.summarise(made, {})
+    found = recorded(vbench_i2v.SCHEME, made, {})
     assert found["dimensions"]["camera_motion"] == pytest.approx(0.7)
     # Two images with means 0.4 and 1.0: standard error 0.3, Student's t with one degree of freedom.
     low, high = found["intervals"]["camera_motion"]

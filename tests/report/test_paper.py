@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from synthetic_study import ARMS, write_study
 
+from salt_bench.errors import WrongUse
 from salt_bench.report import paper, plain, published
 from salt_bench.report.cells import Cell, Table
 
@@ -102,5 +103,5 @@ def test_the_same_page_twice_and_an_unknown_table(tmp_path: Path) -> None:
     assert first == [path.read_bytes() for path in plain.write(tmp_path / "two", page)]
     assert b"not VBench" in first[0]
     assert b"<h2>A2: Autoregressive components</h2>" in first[1]
-    with pytest.raises(ValueError, match="got 'B1'"):
+    with pytest.raises(WrongUse, match="got 'B1'"):
         paper.page(["B1"], tmp_path)

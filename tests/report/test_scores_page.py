@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from salt_bench.composites import summary as summaries
 from salt_bench.composites import vbench_total
 from salt_bench.errors import UserError
 from salt_bench.report import scores_page
@@ -27,7 +28,7 @@ def row(dimension: str, number: int, value: float | None, note: str = "") -> dic
 def folder(tmp_path: Path) -> Path:
     rows = [row("temporal_flickering", n, value) for n, value in enumerate(FLICKERING)]
     rows += [row("dynamic_degree", n, float(n % 2)) for n in range(6)] + [row("dynamic_degree", 6, None, "cut off")]
-    summary = vbench_total.summarise(rows, {"random_weights": "made at random, seed 0, 2 layers"})
+    summary = summaries.recorded(vbench_total.SCHEME, rows, {"random_weights": "made at random, seed 0, 2 layers"})
     summary["missing"] += [f"scene: street-{n}" for n in range(scores_page.MISSING + 3)]
     times = [{"video": "p0-0.mp4", "decodes": 1, "seconds": {"raft": 3.0, "differences": 0.5, "all": 4.0}}]
     (tmp_path / "summary.json").write_text(json.dumps(summary))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from salt_bench.judges.vbench import features, weights
-from salt_bench.judges.vbench.base import Dimension, Found, Judged, Pass, Running, Setup, Video
+from salt_bench.judges.vbench.base import Dimension, Found, Frameless, Judged, Pass, Running, Video
 from salt_bench.judges.vbench.networks import clip
 
 
@@ -34,8 +34,8 @@ class ClipPictures(Pass):
         return net.pictures(frames).cpu().numpy()
 
 
-class StyleText(Pass):
-    """text (512,): the style's projected features, and scale: CLIP's exp(logit_scale). It looks at no frame."""
+class StyleText(Frameless):
+    """text (512,): the style's projected features, and scale: CLIP's exp(logit_scale)."""
 
     name: ClassVar[str] = "clip_b32_style"
     weights: ClassVar[tuple[str, ...]] = ("clip_b32",)
@@ -44,23 +44,9 @@ class StyleText(Pass):
     def reads(cls, video: Video) -> str:
         return style(video)
 
-    def chosen(self, video: Video) -> Sequence[int]:
-        return ()
-
-    def start(self, video: Video) -> Running:
-        return _Text(self.setup, style(video))
-
-
-class _Text(Running):
-    def __init__(self, setup: Setup, text: str) -> None:
-        self.setup, self.text = setup, text
-
-    def take(self, frames: np.ndarray) -> bool:
-        return False
-
-    def result(self) -> Found:
+    def found(self, video: Video) -> Found:
         net = clip.texts(weights.locate(self.setup.weights, "clip_b32"), self.setup.device, self.setup.precision)
-        return {"text": net([self.text])[0].cpu().numpy(), "scale": np.array(net.scale)}
+        return {"text": net([style(video)])[0].cpu().numpy(), "scale": np.array(net.scale)}
 
 
 class AppearanceStyle(Dimension):

@@ -108,6 +108,31 @@ class Pass(ABC):
     def start(self, video: Video) -> Running: ...
 
 
+class Frameless(Pass):
+    """A pass that looks at no frame: it reads something else, see `reads`."""
+
+    def chosen(self, video: Video) -> Sequence[int]:
+        return ()
+
+    def start(self, video: Video) -> Running:
+        return _Unseen(self, video)
+
+    @abstractmethod
+    def found(self, video: Video) -> Found:
+        """What it finds."""
+
+
+class _Unseen(Running):
+    def __init__(self, look: Frameless, video: Video) -> None:
+        self.look, self.video = look, video
+
+    def take(self, frames: np.ndarray) -> bool:
+        return False
+
+    def result(self) -> Found:
+        return self.look.found(self.video)
+
+
 @dataclass(frozen=True)
 class Judged:
     """A dimension's word on one video: `value` as the official per-video result (None: left out, `note` says why), the `weight`

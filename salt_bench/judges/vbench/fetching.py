@@ -25,10 +25,10 @@ def chosen(names: list[str]) -> list[Weight]:
     """The files of these names; of "all", those whose licence allows every use and that can be fetched. Raises WrongUse."""
     known = {one.name: one for one in TABLE}
     if names == ["all"]:
-        return [one for one in TABLE if one.commercial and _fetched(one)]
+        return [one for one in TABLE if one.commercial and _has_address(one)]
     if strange := [name for name in names if name not in known]:
         raise WrongUse(f"no weights {strange[0]!r}: there are {', '.join(known)}")
-    if manual := [known[name] for name in names if not _fetched(known[name])]:
+    if manual := [known[name] for name in names if not _has_address(known[name])]:
         raise WrongUse(f"{manual[0].name} cannot be fetched: it is made from {manual[0].source}")
     return [known[name] for name in names]
 
@@ -51,8 +51,8 @@ def fetch(one: Weight, folder: Path, told: Told) -> bool:
     return True
 
 
-def _fetched(one: Weight) -> bool:
-    return one.source.startswith("http") and " " not in one.source
+def _has_address(one: Weight) -> bool:
+    return one.source.startswith("http")
 
 
 def _download(address: str, spool: IO[bytes], told: Told) -> None:

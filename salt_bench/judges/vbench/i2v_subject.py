@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from salt_bench import files
 from salt_bench.judges.vbench import features, weights
-from salt_bench.judges.vbench.base import Dimension, Found, Judged, Pass, Refused, Running, Setup, Video
+from salt_bench.judges.vbench.base import Dimension, Found, Frameless, Judged, Pass, Refused, Running, Setup, Video
 from salt_bench.judges.vbench.decode import said
 from salt_bench.judges.vbench.networks import dino
 from salt_bench.judges.vbench.resizing import IMAGENET, centre, floats, normalised, pil_square, shorten
@@ -37,8 +37,8 @@ class DinoSquares(Pass):
         return _see(self.setup, centre(shorten(floats(frames, self.setup.device), _SHORT, "bicubic", antialias=True), _SIDE))
 
 
-class InputImage(Pass):
-    """image (768,): the same of the picture that the video was made from, resized by PIL. It looks at no frame."""
+class InputImage(Frameless):
+    """image (768,): the same of the picture that the video was made from, resized by PIL."""
 
     name: ClassVar[str] = "dino_input_image"
     weights: ClassVar[tuple[str, ...]] = ("dino",)
@@ -48,25 +48,10 @@ class InputImage(Pass):
         """The picture's bytes: another picture under the same name is another result."""
         return files.digest(video.image) if video.image else ""
 
-    def chosen(self, video: Video) -> Sequence[int]:
-        return ()
-
-    def start(self, video: Video) -> Running:
+    def found(self, video: Video) -> Found:
         if video.image is None:
             raise Refused(f"no input image {wanted(video)!r}: give the folder that holds it by --images")
-        return _Picture(self.setup, video.image)
-
-
-class _Picture(Running):
-    def __init__(self, setup: Setup, path: Path) -> None:
-        self.setup, self.path = setup, path
-
-    def take(self, frames: np.ndarray) -> bool:
-        return False
-
-    def result(self) -> Found:
-        square = _opened(self.path)
-        return {"image": _see(self.setup, floats(square[None], self.setup.device))[0]}
+        return {"image": _see(self.setup, floats(_opened(video.image)[None], self.setup.device))[0]}
 
 
 class I2vSubject(Dimension):

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from salt_bench import files
-from salt_bench.commands.output import say
 from salt_bench.judges.vbench import random_weights
+from salt_bench.judges.vbench.base import Video
+from salt_bench.judges.vbench.recoding import CRF, Copy
 from salt_bench.samplers.truth import TruthSampler
 from salt_bench.types import Prompt
 from salt_bench.worlds.shapes import COLOURS, SHAPES, ShapesWorld
@@ -30,8 +31,11 @@ def videos(folder: Path) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for clip in TruthSampler(world)(world.prompts("test")[:CLIPS], 0):
         name = f"{clip.prompt.text}-{clip.seed}.mp4"
-        frames = np.concatenate(list(clip.blocks()))
-        _write(folder / name, frames.repeat(SCALE, axis=1).repeat(SCALE, axis=2), clip.fps)
+        frames = np.concatenate(list(clip.blocks())).repeat(SCALE, axis=1).repeat(SCALE, axis=2)
+        count, height, width, _ = frames.shape
+        film = Copy(Video(folder / name, count, height, width, clip.fps), CRF)
+        film.add(frames)
+        files.write_bytes(folder / name, film.finished())
         told[name] = {"prompt": clip.prompt.text, "auxiliary_info": _auxiliary(clip.prompt)}
     return told
 
@@ -51,27 +55,11 @@ def _auxiliary(prompt: Prompt) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, frames: np.ndarray, fps: float) -> None:
-    """H.264 at a high quality; whole or not at all."""
-    import av
-
-    part = path.with_name(f".{path.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(part), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=round(fps), options={"crf": "10"})
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    part.replace(path)
-
-
 def main(folder: Path) -> None:
     told = videos(folder / "videos")
     files.write_text(folder / "prompts.json", json.dumps(told, indent=1, ensure_ascii=False))
     made = list(random_weights.write(folder / "weights", LAYERS))
-    say(f"{len(told)} clips and {len(made)} files of random weights below {folder}")
+    print(f"{len(told)} clips and {len(made)} files of random weights below {folder}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from salt_bench.judges.vbench.base import Found, Judged, Pass, Running, Setup, Video, middle
+from salt_bench.judges.vbench.base import Found, Frameless, Judged, Pass, Running, Setup, Video, middle
 from salt_bench.judges.vbench.networks import viclip
 from salt_bench.judges.vbench.resizing import CLIP, centre, floats, normalised, shorten
 
@@ -34,7 +34,7 @@ class ViclipVideo(Pass):
         return _Watching(self._tower, self._device)
 
 
-class ViclipText(Pass):
+class ViclipText(Frameless):
     """`vector`, float32 (768,), of the video's text."""
 
     name = "viclip_text"
@@ -48,13 +48,10 @@ class ViclipText(Pass):
     def reads(cls, video: Video) -> str:
         return video.text
 
-    def chosen(self, video: Video) -> Sequence[int]:
-        return ()
-
-    def start(self, video: Video) -> Running:
+    def found(self, video: Video) -> Found:
         if video.text not in self._known:
             self._known[video.text] = self._encoded(video.text)
-        return _Read(self._known[video.text])
+        return {"vector": self._known[video.text]}
 
     @torch.inference_mode()
     def _encoded(self, text: str) -> np.ndarray:
@@ -76,17 +73,6 @@ class _Watching(Running):
     @torch.inference_mode()
     def result(self) -> Found:
         return {"vector": self._tower(torch.cat(self._seen).transpose(0, 1)[None])[0].cpu().numpy()}
-
-
-class _Read(Running):
-    def __init__(self, vector: np.ndarray) -> None:
-        self._vector = vector
-
-    def take(self, frames: np.ndarray) -> bool:
-        return False
-
-    def result(self) -> Found:
-        return {"vector": self._vector}
 
 
 def prepared(x: Tensor) -> Tensor:

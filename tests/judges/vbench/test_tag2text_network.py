@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -188,9 +190,14 @@ def test_sixteen_frames_of_384_by_384_are_described(cache: Path) -> None:
     assert len(one.chosen(Video(Path("x.mp4"), 40, 480, 832, 8.0))) == 16
 
 
-def test_tags_are_found_by_two_layers() -> None:
-    network, counted = miniature.miniature(0, Shape(**{**vars(miniature.SMALL), "encoder_depth": 3})), []
-    network.fc.forward = lambda labels, layers, picture: counted.append(len(layers)) or torch.zeros(1, 8)  # type: ignore
+def test_tags_are_found_by_two_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, counted = miniature.miniature(0, replace(miniature.SMALL, encoder_depth=3)), []
+
+    def forward(labels: Tensor, layers: list[Any], picture: Tensor) -> Tensor:
+        counted.append(len(layers))
+        return torch.zeros(1, 8)
+
+    monkeypatch.setattr(network.fc, "forward", forward)
     network.tags(noise(1, 3, 64))
     assert counted == [2]
 
