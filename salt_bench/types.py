@@ -115,6 +115,47 @@ class Steppable(Protocol):
         """uint8 (B, T, H, W, C)."""
 
 
+@dataclass(frozen=True)
+class Running:
+    """How a model is run where its speed counts. `network`: "swift" is the fastest way to the same numbers, "plain" the network
+    as it is trained, "recompute" the plain one without a cache, which looks at the whole history at every step, "stock"
+    diffusers' own pipeline, all frames at once, at as many evaluations. `compiled`: what can be, by torch.compile."""
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    network: str = "swift"
+    compiled: bool = False
+
+
+SCOPES = ("denoise", "denoise+decode", "end_to_end")
+"""From noise to the last latent; with decoding to frames; from the caption's text to frames in the computer's memory."""
+
+
+@runtime_checkable
+class Live(Protocol):
+    """A sampler that one can wait for while it makes one video."""
+
+    fps: float
+    """Frames of video a second when it is played."""
+
+    @property
+    def steady(self) -> int:
+        """The first piece of a video from which on every piece costs the same, since the memory is full; -1: none."""
+
+    def start(self, prompt: Prompt, seed: int, scope: str) -> Iterator[int]:
+        """Makes what lies before `scope` and returns its stopwatch: an iterator that makes one video and says, each time after
+        a piece of it is finished and not just queued, how many frames that piece has."""
+
+    def work(self) -> float:
+        """Floating-point operations of the matrix products and attentions of one video's denoising."""
+
+    def peak(self) -> int:
+        """Bytes that it held at most since the last call, weights included."""
+
+    def notes(self) -> Mapping[str, Any]:
+        """What the numbers depend on: sizes, steps, cache, versions."""
+
+
 class Arm(Protocol):
     """Anything that makes a sampler for a training seed: a recipe, a checkpoint, a pipeline, a folder of videos, the truth."""
 

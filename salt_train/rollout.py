@@ -73,7 +73,8 @@ class Renoise:
 
     def _named(self, name: str, like: Tensor, chunk: int, sigma: float) -> Tensor:
         draws = [d(name, chunk, round(sigma * 1e6)).normal(tuple(like.shape[1:])) for d in self.sources]
-        return torch.stack([torch.from_numpy(d) for d in draws]).to(like)
+        noise = torch.stack([torch.from_numpy(d) for d in draws])
+        return noise.pin_memory().to(like, non_blocking=True) if like.is_cuda else noise.to(like)  # nobody waits for the copy
 
 
 @dataclass(frozen=True, eq=False)

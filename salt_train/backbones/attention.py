@@ -134,6 +134,11 @@ class Rope(nn.Module):
         """The turn in time alone of frames at `places`, (1, len(places)·tokens, 1, D/2)."""
         return self._kept(places, (1, tokens), like, still=True)[0]
 
+    def waves(self, places: tuple[int, ...], size: tuple[int, int], like: Tensor, still: bool = False) -> Pair:
+        """Cosines and sines (frames·h·w, 1, D/2) of frames at `places`, of `size` tokens each; with `still`, of time alone."""
+        turn = self._kept(places, size, like, still)[0][0]
+        return turn.real, turn.imag
+
     def _kept(self, places: tuple[int, ...], size: tuple[int, int], like: Tensor, still: bool = False) -> tuple[Tensor, ...]:
         key = (places, size, still, like.dtype, like.device)
         if key not in self.made:

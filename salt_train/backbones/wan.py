@@ -139,12 +139,12 @@ class Wan(Backbone):
         hook = self.net.blocks[tap].register_forward_hook(lambda _m, _i, out: tokens.append(out)) if tap >= 0 else None
         time = sigma * 1000 if sigma.ndim == 1 else (sigma * 1000).repeat_interleave(self.spec.tokens(x.shape[1:]), 1)
         with self.net.rope.showing(sight):
-            (net,) = self.net(torch.cat([x * scale, self._places(x, first)], 1), time, cond, return_dict=False)
+            (net,) = self.net(torch.cat([x * scale, self.places(x, first).to(x.dtype)], 1), time, cond, return_dict=False)
         if hook is not None:
             hook.remove()
         return Output(a * x + b * net, tokens[0] if tokens else None, tuple(sight.written))
 
-    def _places(self, x: Tensor, first: int) -> Tensor:
+    def places(self, x: Tensor, first: int) -> Tensor:
         """The coordinate channels of frames `first` … of the video, (B, 2·waves·3, F, H, W)."""
         known, frames = self.place.shape[2], x.shape[2]
         if x.shape[3:] != self.place.shape[3:]:

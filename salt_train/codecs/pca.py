@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,10 @@ class PCACodec:
     def fps(self) -> float:
         return self.world.fps
 
+    def frames_of(self, latents: int) -> int:
+        """Frames in the first so many latent frames."""
+        return self.time * latents
+
     def latent_from(self, frame: int) -> int:
         """The first latent frame that begins at `frame` or later."""
         return -(-frame // self.time)
@@ -61,6 +66,10 @@ class PCAWeights(torch.nn.Module):
         """uint8 (B, T, H, W, 3), clipped and rounded."""
         blocks = latents.movedim(1, -1) * self.scale @ self.basis + self.mean
         return _unblocks(blocks, self.codec).mul(255).round().clamp(0, 255).to(torch.uint8)
+
+    def stream(self) -> Callable[[Tensor], Tensor]:
+        """A decoder that takes one video's latents as they come; here every latent frame is decoded by itself."""
+        return self.decode
 
     def bytes(self) -> bytes:
         """The fitted numbers as a safetensors file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from salt_train import published
+from salt_train.codecs.streamed import Step, Streamed
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class WanVAE:
         frames = (self.frames - 1) // self.time + 1
         return (self.channels, frames, self.height // self.space, self.width // self.space)
 
+    def frames_of(self, latents: int) -> int:
+        """Frames in the first so many latent frames: the first is one frame alone."""
+        return max(0, self.time * latents - self.time + 1)
+
     def latent_from(self, frame: int) -> int:
         """The first latent frame that begins at `frame` or later: 0, then 1, 5, 9 …"""
         return -(-(frame + self.time - 1) // self.time) if frame else 0
@@ -49,7 +55,7 @@ class WanVAEWeights(torch.nn.Module):
 
     def __init__(self, codec: WanVAE, vae: Any) -> None:
         super().__init__()
-        self.codec, self.vae = codec, vae
+        self.codec, self.vae, self.step = codec, vae, Step(vae)
         self.register_buffer("std", torch.ones(codec.channels), persistent=False)
         for name, values in (("mean", vae.config.latents_mean), ("scale", vae.config.latents_std)):
             self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1, 1), persistent=False)
@@ -63,8 +69,22 @@ class WanVAEWeights(torch.nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         """uint8 (B, T, H, W, 3), clipped and rounded."""
         with torch.no_grad():
-            x = self.vae.decode(latents * self.scale + self.mean).sample
-        return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).movedim(1, -1).contiguous()
+            return pixels(self.vae.decode((latents * self.scale + self.mean).to(self.vae.dtype)).sample)
+
+    def stream(self) -> Callable[[Tensor], Tensor]:
+        """A decoder of one video that takes its latents (B, C, f, H, W) as they come, and gives their frames."""
+        streamed = Streamed(self.step)
+
+        def decode(latents: Tensor) -> Tensor:
+            with torch.no_grad():
+                return pixels(streamed((latents * self.scale + self.mean).to(self.vae.dtype)))
+
+        return decode
+
+
+def pixels(x: Tensor) -> Tensor:
+    """(B, 3, T, H, W) in [-1, 1], as far as it goes, to uint8 (B, T, H, W, 3)."""
+    return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).movedim(1, -1).contiguous()
 
 
 def load(codec: WanVAE) -> WanVAEWeights:

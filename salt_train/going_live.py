@@ -1,0 +1,119 @@
+"""A network, a codec and what reads captions, made ready on a device: a model whose speed is measured."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from salt_bench.errors import UserError, WrongUse
+from salt_bench.types import Live, Prompt, Running
+from salt_train.backbones.base import Backbone, frozen
+from salt_train.backbones.cast import Cast
+from salt_train.backbones.recompute import Recompute
+from salt_train.backbones.swift import Swift
+from salt_train.backbones.wan import Wan
+from salt_train.codecs import Fitted
+from salt_train.codecs.captions import Captions
+from salt_train.codecs.umt5 import UMT5Captions
+from salt_train.codecs.wan_vae import WanVAEWeights
+from salt_train.live import LiveSampler, Speaks
+from salt_train.recipe import Sampling
+from salt_train.rollout import Chunks
+
+NETWORKS = ("swift", "plain", "recompute", "stock")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def live(net: Wan, codec: Fitted, reads: Speaks, words: int, sampling: Sampling, running: Running) -> Live:
+    """The model, run as `running` says. `reads` gives captions of `words` tokens.
+
+    Raises WrongUse for a way of running that there is not, UserError for a device that is not there."""
+    dtype = checked(running, sampling)
+    net.to(running.device)
+    codec.to(running.device)
+    if isinstance(codec, WanVAEWeights):
+        for tensor in (*codec.vae.parameters(), *codec.vae.buffers()):
+            tensor.data = tensor.data.to(dtype)
+        if running.compiled:
+            codec.step.compile()
+    spec = codec.codec
+    frames = sampling.frames or spec.shape()[1]
+    latent = (spec.shape()[0], frames, *spec.shape()[2:])
+    made = LiveSampler(
+        network(net, sampling.chunks, frames, dtype, running),
+        sampling,
+        latent,
+        spec.fps,
+        reads,
+        codec.stream,
+        running,
+        words,
+        spec.frames_of,
+    )
+    if running.network != "stock":
+        return made
+    if not isinstance(codec, WanVAEWeights):
+        raise WrongUse("the stock pipeline decodes with Wan's VAE, and this model has another codec: choose another network")
+    from salt_train.stock import StockSampler
+
+    return StockSampler.of(made, net, codec)
+
+
+def checked(running: Running, sampling: Sampling) -> torch.dtype:
+    """The dtype that is asked for, where everything that is asked for exists."""
+    if running.network not in NETWORKS:
+        raise WrongUse(f"a network is run as {', '.join(NETWORKS)}, got {running.network!r}")
+    if running.dtype not in DTYPES:
+        raise WrongUse(f"a dtype is {', '.join(DTYPES)}, got {running.dtype!r}")
+    if running.network == "recompute" and sampling.chunks is None:
+        raise WrongUse("a model that makes all frames at once has no history to recompute: leave that network out")
+    if torch.device(running.device).type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"there is no {running.device} here: use --device cpu")
+    return DTYPES[running.dtype]
+
+
+def network(net: Wan, chunks: Chunks | None, frames: int, dtype: torch.dtype, running: Running) -> Backbone:
+    """`net` as it is run."""
+    frozen(net)
+    if running.network == "swift":
+        return Swift(net, room(chunks, frames), dtype, running.compiled)
+    plain = net if dtype == torch.float32 else Cast(net, dtype)
+    return Recompute(plain) if running.network == "recompute" else plain
+
+
+def room(chunks: Chunks | None, frames: int) -> int:
+    """The most latent frames that a memory holds while a video of `frames` is made, the present chunk included."""
+    if chunks is None:
+        return 0
+    seen, most = 0, 0
+    for size in chunks.sizes(frames):
+        most, seen = max(most, len(chunks.cache.kept(seen, size)) + size), seen + size
+    return most
+
+
+def spoken(captions: Captions | UMT5Captions, running: Running) -> Speaks:
+    """Reads every caption anew, as someone who types it waits for it."""
+    if isinstance(captions, UMT5Captions):
+        captions.move(running.device, DTYPES[running.dtype])
+        return lambda prompt: captions.encode(prompt.text)[None]
+    return lambda prompt: captions([prompt]).to(running.device)
+
+
+@contextlib.contextmanager
+def on(device: str, dtype: torch.dtype = torch.float32):  # type: ignore[no-untyped-def]
+    """Inside, new tensors are made there and so."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+__all__ = ["live", "network", "on", "room", "spoken"]
+_ = (Any, Callable, Prompt, Tensor)

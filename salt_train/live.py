@@ -1,0 +1,135 @@
+"""A sampler that is waited for: chunk by chunk, decoded as it comes, on the device and in the numbers that are asked for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from salt_bench import record
+from salt_bench.errors import WrongUse
+from salt_bench.rng import Draws
+from salt_bench.types import SCOPES, Prompt, Running
+from salt_train.backbones import work
+from salt_train.backbones.base import Backbone
+from salt_train.recipe import Sampling
+from salt_train.rollout import Chunks, Context, Mover, Renoise, walk
+from salt_train.stopwatch import Mark, Queue
+
+
+class Speaks(Protocol):
+    """What reads a caption, every time anew: text to (1, L, D) on the device."""
+
+    def __call__(self, prompt: Prompt) -> Tensor: ...
+
+
+@dataclass(eq=False)
+class LiveSampler:
+    """`net` runs down `sampling.grid` and `decoder()` begins to turn one video's latents into frames, (B, C, f, H, W) to uint8
+    (B, t, H, W, 3), a few latent frames after the other."""
+
+    net: Backbone
+    sampling: Sampling
+    latent: tuple[int, int, int, int]
+    fps: float
+    reads: Speaks
+    decoder: Callable[[], Callable[[Tensor], Tensor]]
+    running: Running
+    words: int
+    """Tokens of a caption."""
+    frames: Callable[[int], int]
+    """Frames of video in the first so many latent frames."""
+    queue: Queue = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.queue = Queue(torch.device(self.running.device))
+        if self.sampling.guidance != 1:
+            raise WrongUse(f"speed is measured of models without guidance, got {self.sampling.guidance}: use a distilled one")
+
+    @property
+    def chunks(self) -> Chunks | None:
+        return self.sampling.chunks
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        frames = self.latent[1]
+        return self.chunks.sizes(frames) if self.chunks else (frames,)
+
+    @property
+    def steady(self) -> int:
+        """A memory that only grows is never full, and a video that is made at once has one piece."""
+        if self.chunks is None:
+            return -1
+        starts = list(accumulate(self.sizes, initial=0))[: len(self.sizes)]
+        seen = [len(self.chunks.cache.kept(start, new)) + new for start, new in zip(starts, self.sizes, strict=True)]
+        first = next(i for i, count in enumerate(seen) if count == seen[-1])
+        return first if first < len(seen) - 1 else -1
+
+    def start(self, prompt: Prompt, seed: int, scope: str) -> Iterator[int]:
+        if scope not in SCOPES:
+            raise WrongUse(f"a scope is one of {', '.join(SCOPES)}, got {scope!r}")
+        if scope == "end_to_end":
+            return self._video(prompt, seed, scope, None)
+        ready = self.context(prompt, seed)
+        self.queue.wait()
+        return self._video(prompt, seed, scope, ready)
+
+    def context(self, prompt: Prompt, seed: int) -> tuple[Context, Tensor]:
+        """The caption's embedding and the noise, on the device."""
+        source = Draws(seed)("sample", prompt.id)
+        with torch.no_grad():
+            cond = self.reads(prompt)
+        noise = torch.from_numpy(source("noise").normal(self.latent))[None]
+        return Context(cond, Renoise((source,))), noise.to(self.queue.device)
+
+    def _video(self, prompt: Prompt, seed: int, scope: str, ready: tuple[Context, Tensor] | None) -> Iterator[int]:
+        """Work is queued one piece ahead of what is waited for, so that the device never idles between two pieces."""
+        context, noise = ready or self.context(prompt, seed)
+        decode = self.decoder() if scope != SCOPES[0] else None
+        running: deque[tuple[int, Mark]] = deque()
+        done = 0
+        for state in walk(Mover(self.net), noise, context, self.sampling.grid, self.sampling.update, chunks=self.chunks):
+            if not state.sigma:
+                before, done = done, done + state.x.shape[2]
+                running.append((self.frames(done) - self.frames(before), self._finish(state.x, decode, scope)))
+            while running and (len(running) > 1 or running[0][1].done()):
+                yield self._wait(running)
+        while running:
+            yield self._wait(running)
+
+    def _wait(self, running: deque[tuple[int, Mark]]) -> int:
+        frames, mark = running.popleft()
+        mark.wait()
+        return frames
+
+    def _finish(self, latents: Tensor, decode: Callable[[Tensor], Tensor] | None, scope: str) -> Mark:
+        """Queues what is left to do with finished latents, and says when that is done."""
+        if decode is None:
+            return self.queue.mark()
+        with self.queue.beside(latents), torch.no_grad():
+            frames = decode(latents)
+            if scope == SCOPES[2]:
+                self.queue.fetched(frames)
+            return self.queue.mark()
+
+    def work(self) -> float:
+        spec, steps = self.net.spec, len(self.sampling.grid)  # type: ignore[attr-defined]
+        if self.chunks is None:
+            return work.at_once(spec, self.latent, self.words, steps)
+        return work.chunked(spec, self.latent, self.words, self.chunks, steps, self.running.network == "recompute")
+
+    def peak(self) -> int:
+        return self.queue.peak()
+
+    def notes(self) -> Mapping[str, Any]:
+        return {
+            "network": record.dump(self.net.spec),  # type: ignore[attr-defined]
+            "sampling": record.dump(self.sampling),
+            "latent": list(self.latent),
+            "running": record.dump(self.running),
+        }

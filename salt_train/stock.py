@@ -1,0 +1,104 @@
+"""diffusers' own Wan pipeline, waited for like any sampler: what a causal sampler is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from salt_bench import record
+from salt_bench.types import SCOPES, Prompt
+from salt_train.backbones import work
+from salt_train.backbones.wan import Wan
+from salt_train.codecs.wan_vae import WanVAEWeights
+from salt_train.live import LiveSampler, Speaks
+from salt_train.stopwatch import Queue
+
+
+def transformer(net: Wan) -> Any:
+    """The stock class with `net`'s own weights (shared), its own attention and its own rotary embedding."""
+    from diffusers import WanTransformer3DModel
+
+    config = dict(net.net.config)
+    with torch.device("meta"):
+        made = WanTransformer3DModel.from_config(config)
+    made.load_state_dict(net.net.state_dict(), assign=True)
+    fresh = WanTransformer3DModel.from_config(config | {"num_layers": 0}).rope
+    made.rope = fresh.to(next(net.net.parameters()).device)
+    return made
+
+
+@dataclass(eq=False)
+class StockSampler:
+    """All frames at once with Euler's steps, as many as the grid of `like` has; the text comes as embeddings."""
+
+    like: LiveSampler
+    pipeline: Any
+    codec: WanVAEWeights
+
+    @classmethod
+    def of(cls, like: LiveSampler, net: Wan, codec: WanVAEWeights) -> StockSampler:
+        from diffusers import FlowMatchEulerDiscreteScheduler, WanPipeline
+
+        scheduler = FlowMatchEulerDiscreteScheduler(shift=5.0)
+        pipeline = WanPipeline(None, None, codec.vae, scheduler, transformer(net))
+        pipeline.set_progress_bar_config(disable=True)
+        return cls(like, pipeline, codec)
+
+    @property
+    def fps(self) -> float:
+        return self.like.fps
+
+    @property
+    def steady(self) -> int:
+        return -1
+
+    @property
+    def queue(self) -> Queue:
+        return self.like.queue
+
+    @property
+    def reads(self) -> Speaks:
+        return self.like.reads
+
+    def start(self, prompt: Prompt, seed: int, scope: str) -> Iterator[int]:
+        ready = None if scope == SCOPES[2] else self.like.context(prompt, seed)
+        self.queue.wait()
+        return self._video(prompt, seed, scope, ready)
+
+    def _video(self, prompt: Prompt, seed: int, scope: str, ready: Any) -> Iterator[int]:
+        context, noise = ready or self.like.context(prompt, seed)
+        latents = self._denoised(context.cond, noise)
+        if scope != SCOPES[0]:
+            frames = self.codec.decode(latents)
+            if scope == SCOPES[2]:
+                self.queue.fetched(frames)
+        self.queue.wait()
+        yield self.like.frames(latents.shape[2])
+
+    def _denoised(self, cond: Tensor, noise: Tensor) -> Tensor:
+        """Latents (1, C, F, H, W)."""
+        _, _, frames, height, width = noise.shape
+        codec = self.codec.codec
+        return self.pipeline(
+            prompt_embeds=cond,
+            height=height * codec.space,
+            width=width * codec.space,
+            num_frames=(frames - 1) * codec.time + 1,
+            num_inference_steps=len(self.like.sampling.grid),
+            guidance_scale=1.0,
+            latents=noise,
+            output_type="latent",
+        ).frames
+
+    def work(self) -> float:
+        return work.at_once(self.like.net.spec, self.like.latent, self.like.words, len(self.like.sampling.grid))  # type: ignore[attr-defined]
+
+    def peak(self) -> int:
+        return self.queue.peak()
+
+    def notes(self) -> Mapping[str, Any]:
+        return {**self.like.notes(), "sampling": record.dump(replace(self.like.sampling, chunks=None, update="ode"))}

@@ -1,0 +1,120 @@
+"""Full-size published models with random weights: "random:self-forcing" on the command line. Weights do not change speed, so
+they are a valid subject where the real ones cannot be had; no video of theirs is worth a look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from salt_bench import record
+from salt_bench.errors import WrongUse
+from salt_bench.rng import Draws
+from salt_bench.types import Live, Log, Prompt, Running, Sampler
+from salt_train import released
+from salt_train.backbones.wan import Wan, WanSpec
+from salt_train.codecs.wan_vae import WanVAE, WanVAEWeights
+from salt_train.going_live import DTYPES, checked, live, on
+from salt_train.recipe import Sampling
+
+PREFIX = "random:"
+MINIATURE = "@miniature"
+VOCABULARY, WORDS, TOKENS = 256384, 4096, 512
+"""Of UMT5-xxl, as Wan 2.1 uses it."""
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """The sizes, steps and cache of `entry` of the released models; with `miniature`, the same of a few hundred kilobytes, for
+    trying out."""
+
+    entry: str
+    sampling: Sampling
+    miniature: bool = False
+
+    def live(self, seed: int, workdir: Path, running: Running) -> Live:
+        dtype = checked(running, self.sampling)
+        torch.manual_seed(seed)
+        spec, codec = self._network(), self._codec()
+        with on(running.device):
+            net = Wan(spec, codec.shape(), 16 if self.miniature else WORDS, torch.ones(codec.channels))
+            vae = WanVAEWeights(codec, _vae(self.miniature))
+        reads = RandomCaptions(self.miniature, running.device, dtype)
+        return live(net, vae, reads, reads.tokens, self.sampling, running)
+
+    def _network(self) -> WanSpec:
+        found = replace(released.find(self.entry).network, timeless=self.sampling.chunks is not None)
+        return replace(found, width=24, heads=2, layers=2, hidden=32, frequencies=16) if self.miniature else found
+
+    def _codec(self) -> WanVAE:
+        frames, height, width = released.find(self.entry).clip
+        return WanVAE("", frames, 32, 32) if self.miniature else WanVAE("", frames, height, width)
+
+    def prepare(self, seed: int, workdir: Path, log: Log) -> bool:
+        return False
+
+    def sampler(self, seed: int, workdir: Path) -> Sampler:
+        raise WrongUse(f"{PREFIX}{self.entry} has random weights: its speed can be measured, its videos cannot be judged")
+
+    def at(self, grid: tuple[float, ...]) -> Untrained:
+        return replace(self, sampling=replace(self.sampling, grid=tuple(grid)))
+
+    def small(self) -> Untrained:
+        return replace(self, miniature=True)
+
+    def identity(self, seed: int) -> Mapping[str, Any]:
+        return {"random": self.entry, "miniature": self.miniature}
+
+    def protocol(self) -> Mapping[str, Any]:
+        return record.dump(self.sampling)
+
+    def evidence(self, seed: int, workdir: Path) -> str:
+        return f"{self.entry} with random weights"
+
+
+class RandomCaptions:
+    """A text encoder of UMT5-xxl's size with random weights; a caption is read as as many tokens as Wan's pipeline pads it to."""
+
+    def __init__(self, miniature: bool, device: str, dtype: torch.dtype) -> None:
+        from transformers import UMT5Config, UMT5EncoderModel
+
+        full = {"d_model": WORDS, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64}
+        tiny = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+        self.device, self.tokens, self.vocabulary = device, 6 if miniature else TOKENS, 40 if miniature else VOCABULARY
+        config = UMT5Config(vocab_size=self.vocabulary, feed_forward_proj="gated-gelu", **(tiny if miniature else full))
+        with on(device, dtype):
+            self.encoder = UMT5EncoderModel(config).requires_grad_(False).eval()
+
+    def __call__(self, prompt: Prompt) -> Tensor:
+        """(1, tokens, words)."""
+        drawn = Draws(0)("caption", prompt.text).normal((1, self.tokens))
+        ids = torch.from_numpy((np.abs(drawn) * 1e6).astype(np.int64) % self.vocabulary).to(self.device)
+        return self.encoder(ids, torch.ones_like(ids)).last_hidden_state
+
+
+def _vae(miniature: bool) -> Any:
+    from diffusers import AutoencoderKLWan
+
+    made = AutoencoderKLWan(base_dim=4, z_dim=16, num_res_blocks=1) if miniature else AutoencoderKLWan()
+    return made.requires_grad_(False).eval()
+
+
+def untrained_arm(word: str) -> Untrained | None:
+    """The arm that "random:NAME" or "random:NAME@miniature" on the command line stands for; None for any other word.
+
+    Raises WrongUse for a model that there is not, or that cannot be sampled here."""
+    if not word.startswith(PREFIX):
+        return None
+    name = word.removeprefix(PREFIX)
+    entry = released.find(name.removesuffix(MINIATURE))
+    if entry.sampling is None:
+        raise WrongUse(f"{entry.name} is not sampled here: {entry.note}")
+    return Untrained(entry.name, entry.sampling, name.endswith(MINIATURE))
+
+
+_ = DTYPES
