@@ -19,6 +19,7 @@ import typer
 from salt_bench.commands import gate as gate_commands
 from salt_bench.commands import judge as judge_commands
 from salt_bench.commands import official as official_commands
+from salt_bench.commands import speed as speed_commands
 from salt_bench.commands import statistics as statistics_commands
 from salt_bench.commands import vbench as vbench_commands
 from salt_bench.commands import weights as weights_commands
@@ -245,6 +246,7 @@ weights_commands.register(app)
 vbench_commands.register(app)
 official_commands.register(app)
 gate_commands.register(app)
+speed_commands.register(app)
 statistics_commands.register(app)
 
 

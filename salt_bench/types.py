@@ -142,6 +142,9 @@ class Live(Protocol):
     def steady(self) -> int:
         """The first piece of a video from which on every piece costs the same, since the memory is full; -1: none."""
 
+    def prompt(self, text: str) -> Prompt:
+        """What a text asks for; "" is for any text that the model can read. Raises WrongUse where it cannot read texts."""
+
     def start(self, prompt: Prompt, seed: int, scope: str) -> Iterator[int]:
         """Makes what lies before `scope` and returns its stopwatch: an iterator that makes one video and says, each time after
         a piece of it is finished and not just queued, how many frames that piece has."""
@@ -181,6 +184,14 @@ class Arm(Protocol):
     def evidence(self, seed: int, workdir: Path) -> str:
         """A digest of what the sampler is made from (checkpoint bytes), or "" where it is not there. A measurement is reused
         only while the evidence that it was made on is still in the work folder."""
+
+
+@runtime_checkable
+class LiveArm(Protocol):
+    """An arm whose speed can be measured."""
+
+    def live(self, seed: int, workdir: Path, running: Running) -> Live:
+        """The model of this training seed, ready on its device."""
 
 
 @dataclass(frozen=True)

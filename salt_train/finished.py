@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from salt_bench.types import Log, Sampler
+from salt_bench.types import Live, Log, Running, Sampler
 from salt_bench.worlds.base import World
 from salt_train import checkpoint
 from salt_train.prompt_file import PromptFile
@@ -33,6 +33,12 @@ class Finished:
         from salt_train.sampler import FlowSampler
 
         return FlowSampler.load(self.recipe, checkpoints(workdir), Path(self.folder))
+
+    def live(self, seed: int, workdir: Path, running: Running) -> Live:
+        from salt_train.live.ready import going
+        from salt_train.sampler import FlowSampler
+
+        return going(FlowSampler.load(self.recipe, checkpoints(workdir), Path(self.folder)), running)
 
     def at(self, grid: tuple[float, ...]) -> Finished:
         return replace(self, recipe=self.recipe.at(grid))

@@ -13,7 +13,7 @@ from torch import nn
 
 from salt_bench import record
 from salt_bench.errors import WrongUse
-from salt_bench.types import Log, Sampler
+from salt_bench.types import Live, Log, Running, Sampler
 from salt_bench.worlds.base import World
 from salt_train import checkpoint, published
 from salt_train.backbones.wan import WanSpec
@@ -173,6 +173,12 @@ class Recipe:
         from salt_train.sampler import FlowSampler
 
         return FlowSampler.load(self.seeded(seed), checkpoints(workdir))
+
+    def live(self, seed: int, workdir: Path, running: Running) -> Live:
+        from salt_train.live.ready import going
+        from salt_train.sampler import FlowSampler
+
+        return going(FlowSampler.load(self.seeded(seed), checkpoints(workdir)), running)
 
     def evidence(self, seed: int, workdir: Path) -> str:
         if self.weights:

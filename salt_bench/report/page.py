@@ -101,6 +101,7 @@ def _sections(source: Source, drawn: Mapping[str, Any]) -> tuple[Section, ...]:
         ("Cross-step consistency", (tables.cross_step(source),), ("cross-step",)),
         ("Quality against steps", (tables.steps(source),), ("steps",)),
         ("Quality beside speed", (tables.speed(source),), ()),
+        ("While one waits", (tables.realtime(source),), ()),
         ("Accuracy per attribute", (tables.attributes(source),), ()),
         ("Other judges", (tables.others(source),), ()),
         ("Could not be judged", (tables.missing(source),), ()),

@@ -39,7 +39,7 @@ so for long, and does it follow a new caption."""
 AGREEMENT = ("semigroup_defect", "cross_step")
 """Judges of how well a model agrees with itself, which a collapsed model does too."""
 
-SPEED = "throughput"
+SPEED, LIVE = "throughput", "realtime"
 """The probe with a table of its own, since a clock is no judge."""
 
 _SWEEP = re.compile(r"(?P<head>.*?[=\s])(?P<number>\d*\.?\d+)(?P<tail>\s.*)?")
@@ -175,7 +175,7 @@ class Source:
     def others(self) -> tuple[Metric, ...]:
         """One metric of every judge that has no main column: its "score", else the part named like it, else its first."""
         parts = self.manifest["outputs"]
-        judges = sorted(set(parts) - {judge for judge, _ in HEADLINE} - {SPEED})
+        judges = sorted(set(parts) - {judge for judge, _ in HEADLINE} - {SPEED, LIVE})
         return tuple(self.metric(j, next((p for p in ("score", j) if p in parts[j]), next(iter(parts[j])))) for j in judges)
 
     @cached_property

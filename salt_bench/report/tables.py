@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from salt_bench.report import guard, published
 from salt_bench.report.cells import BLANK, Cell, Table, number, word
-from salt_bench.report.source import AGREEMENT, SPEED, Metric, Source
+from salt_bench.report.source import AGREEMENT, LIVE, SPEED, Metric, Source
 from salt_bench.stats.verdicts import holm
 from salt_bench.types import Effect, Expectation
 
@@ -147,6 +147,13 @@ def speed(source: Source) -> Table | None:
         "is that of these clips on this machine. "
     )
     return Table("speed", "Quality beside speed", f"{source.world}{caption}{_rests(source, quality)}.", columns, rows)
+
+
+def realtime(source: Source) -> Table | None:
+    """What someone sees who waits for a video, where a study was timed so."""
+    timed = [source.metric(judge, part) for judge, part in source.outputs if judge == LIVE]
+    caption = "Wall-clock time on the machine that the manifest names, batch 1, while nothing else ran. "
+    return _by_arm(source, "realtime", "While one waits", caption, timed, source.setting) if timed else None
 
 
 def _timed(timed: Mapping[str, Metric], steps: int) -> list[Metric]:

@@ -58,15 +58,21 @@ class UMT5Captions:
         encoder = published.load(UMT5EncoderModel, self.spec.source, published.TEXT, use_safetensors=True)
         return tokenizer, encoder.requires_grad_(False).eval()
 
+    def move(self, device: str, dtype: torch.dtype) -> None:
+        """Where the encoder computes, and in what."""
+        self._network[1].to(device=device, dtype=dtype)
+
     def _read(self, text: str) -> Tensor:
         if text not in self.known:
-            self.known[text] = self._encode(tidy(text))
+            self.known[text] = self.encode(text)
         return self.known[text]
 
-    def _encode(self, text: str) -> Tensor:
-        """(tokens, words) float32, zero behind the caption's end."""
+    def encode(self, text: str) -> Tensor:
+        """(tokens, words) float32, zero behind the caption's end; computed anew, where the encoder is."""
         tokenizer, encoder = self._network
-        read = tokenizer([text], padding="max_length", max_length=self.spec.tokens, truncation=True, return_tensors="pt")
+        read = tokenizer(
+            [tidy(text)], padding="max_length", max_length=self.spec.tokens, truncation=True, return_tensors="pt"
+        ).to(encoder.device)
         with torch.no_grad():
             found = encoder(read.input_ids, read.attention_mask).last_hidden_state[0].float()
         return found * read.attention_mask[0, :, None]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from salt_train.backbones.base import Backbone, Causal, Output
-from salt_train.backbones.swift import cast
 from salt_train.backbones.wan import Wan
 from salt_train.caches.base import CachePolicy
+from salt_train.live.swift import cast
 
 
 class Cast(Backbone):
@@ -24,10 +24,6 @@ class Cast(Backbone):
     @property
     def std(self) -> Tensor:  # type: ignore[override]
         return self.wan.std
-
-    @property
-    def spec(self) -> Any:
-        return self.wan.spec
 
     def forward(
         self, x: Tensor, sigma: Tensor, cond: Tensor, cache: Any = None, tap: int = -1, causal: Causal | None = None

@@ -14,8 +14,8 @@ Latent = tuple[int, int, int, int]
 
 
 def evaluation(spec: WanSpec, latent: Latent, new: int, seen: int, words: int) -> float:
-    """One pass over `new` latent frames of a video of `latent` (C, F, H, W) that attend to `seen` frames, their own included, and
-    to a caption of `words` tokens whose keys and values are known."""
+    """One pass over `new` latent frames of a video of `latent` (C, F, H, W) that attend to `seen` frames, their own included,
+    and to a caption of `words` tokens whose keys and values are known."""
     width, tokens = spec.width, spec.tokens(latent)
     per_block = 6 * width**2 + 2 * width * spec.hidden + 2 * width * (seen * tokens + words)
     ends = width * math.prod(spec.patch) * (2 * latent[0] + 6 * spec.waves)
@@ -24,8 +24,8 @@ def evaluation(spec: WanSpec, latent: Latent, new: int, seen: int, words: int) -
 
 
 def chunked(spec: WanSpec, latent: Latent, words: int, chunks: Chunks, steps: int, again: bool = False) -> float:
-    """One video chunk by chunk, `steps` evaluations of each and one that remembers it, but for the last. With `again` there is no
-    memory: every evaluation looks at the whole history, each of its chunks at those before it."""
+    """One video chunk by chunk, `steps` evaluations of each and one that remembers it, but for the last. With `again` there is
+    no memory: every evaluation looks at the whole history, each of its chunks at those before it."""
     sizes = chunks.sizes(latent[1])
     starts = list(accumulate(sizes, initial=0))[: len(sizes)]
     first_steps = len(chunks.first_grid) or steps

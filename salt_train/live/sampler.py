@@ -15,11 +15,18 @@ from salt_bench import record
 from salt_bench.errors import WrongUse
 from salt_bench.rng import Draws
 from salt_bench.types import SCOPES, Prompt, Running
-from salt_train.backbones import work
 from salt_train.backbones.base import Backbone
+from salt_train.backbones.wan import WanSpec
+from salt_train.live import work
+from salt_train.live.stopwatch import Mark, Queue
 from salt_train.recipe import Sampling
 from salt_train.rollout import Chunks, Context, Mover, Renoise, walk
-from salt_train.stopwatch import Mark, Queue
+
+
+def known(scope: str) -> None:
+    """Raises WrongUse for a scope that there is not."""
+    if scope not in SCOPES:
+        raise WrongUse(f"a scope is one of {', '.join(SCOPES)}, got {scope!r}")
 
 
 class Speaks(Protocol):
@@ -34,16 +41,18 @@ class LiveSampler:
     (B, t, H, W, 3), a few latent frames after the other."""
 
     net: Backbone
+    spec: WanSpec
     sampling: Sampling
     latent: tuple[int, int, int, int]
     fps: float
     reads: Speaks
     decoder: Callable[[], Callable[[Tensor], Tensor]]
     running: Running
-    words: int
-    """Tokens of a caption."""
     frames: Callable[[int], int]
     """Frames of video in the first so many latent frames."""
+    asks: Callable[[str], Prompt]
+    words: int = 0
+    """Tokens of the caption that was read last."""
     queue: Queue = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,9 +79,11 @@ class LiveSampler:
         first = next(i for i, count in enumerate(seen) if count == seen[-1])
         return first if first < len(seen) - 1 else -1
 
+    def prompt(self, text: str) -> Prompt:
+        return self.asks(text)
+
     def start(self, prompt: Prompt, seed: int, scope: str) -> Iterator[int]:
-        if scope not in SCOPES:
-            raise WrongUse(f"a scope is one of {', '.join(SCOPES)}, got {scope!r}")
+        known(scope)
         if scope == "end_to_end":
             return self._video(prompt, seed, scope, None)
         ready = self.context(prompt, seed)
@@ -84,6 +95,7 @@ class LiveSampler:
         source = Draws(seed)("sample", prompt.id)
         with torch.no_grad():
             cond = self.reads(prompt)
+        self.words = cond.shape[1]
         noise = torch.from_numpy(source("noise").normal(self.latent))[None]
         return Context(cond, Renoise((source,))), noise.to(self.queue.device)
 
@@ -118,7 +130,7 @@ class LiveSampler:
             return self.queue.mark()
 
     def work(self) -> float:
-        spec, steps = self.net.spec, len(self.sampling.grid)  # type: ignore[attr-defined]
+        spec, steps = self.spec, len(self.sampling.grid)
         if self.chunks is None:
             return work.at_once(spec, self.latent, self.words, steps)
         return work.chunked(spec, self.latent, self.words, self.chunks, steps, self.running.network == "recompute")
@@ -128,7 +140,7 @@ class LiveSampler:
 
     def notes(self) -> Mapping[str, Any]:
         return {
-            "network": record.dump(self.net.spec),  # type: ignore[attr-defined]
+            "network": record.dump(self.spec),
             "sampling": record.dump(self.sampling),
             "latent": list(self.latent),
             "running": record.dump(self.running),

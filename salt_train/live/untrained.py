@@ -19,7 +19,7 @@ from salt_bench.types import Live, Log, Prompt, Running, Sampler
 from salt_train import released
 from salt_train.backbones.wan import Wan, WanSpec
 from salt_train.codecs.wan_vae import WanVAE, WanVAEWeights
-from salt_train.going_live import DTYPES, checked, live, on
+from salt_train.live.ready import ANY, checked, live, on
 from salt_train.recipe import Sampling
 
 PREFIX = "random:"
@@ -30,8 +30,8 @@ VOCABULARY, WORDS, TOKENS = 256384, 4096, 512
 
 @dataclass(frozen=True)
 class Untrained:
-    """The sizes, steps and cache of `entry` of the released models; with `miniature`, the same of a few hundred kilobytes, for
-    trying out."""
+    """The sizes, steps and cache of `entry` of the released models; with `miniature`, the same at 64×64 pixels by two narrow
+    blocks, for trying out."""
 
     entry: str
     sampling: Sampling
@@ -45,15 +45,15 @@ class Untrained:
             net = Wan(spec, codec.shape(), 16 if self.miniature else WORDS, torch.ones(codec.channels))
             vae = WanVAEWeights(codec, _vae(self.miniature))
         reads = RandomCaptions(self.miniature, running.device, dtype)
-        return live(net, vae, reads, reads.tokens, self.sampling, running)
+        return live(net, vae, reads, lambda text: Prompt("speed", text or ANY, "speed"), self.sampling, running)
 
     def _network(self) -> WanSpec:
         found = replace(released.find(self.entry).network, timeless=self.sampling.chunks is not None)
-        return replace(found, width=24, heads=2, layers=2, hidden=32, frequencies=16) if self.miniature else found
+        return replace(found, width=96, heads=4, layers=2, hidden=192, frequencies=64) if self.miniature else found
 
     def _codec(self) -> WanVAE:
         frames, height, width = released.find(self.entry).clip
-        return WanVAE("", frames, 32, 32) if self.miniature else WanVAE("", frames, height, width)
+        return WanVAE("", frames, 64, 64) if self.miniature else WanVAE("", frames, height, width)
 
     def prepare(self, seed: int, workdir: Path, log: Log) -> bool:
         return False
@@ -78,13 +78,13 @@ class Untrained:
 
 
 class RandomCaptions:
-    """A text encoder of UMT5-xxl's size with random weights; a caption is read as as many tokens as Wan's pipeline pads it to."""
+    """A text encoder of UMT5-xxl's size with random weights; every caption has as many tokens as Wan's pads to."""
 
     def __init__(self, miniature: bool, device: str, dtype: torch.dtype) -> None:
         from transformers import UMT5Config, UMT5EncoderModel
 
-        full = {"d_model": WORDS, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64}
-        tiny = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+        full: dict[str, Any] = {"d_model": WORDS, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64}
+        tiny: dict[str, Any] = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
         self.device, self.tokens, self.vocabulary = device, 6 if miniature else TOKENS, 40 if miniature else VOCABULARY
         config = UMT5Config(vocab_size=self.vocabulary, feed_forward_proj="gated-gelu", **(tiny if miniature else full))
         with on(device, dtype):
@@ -100,7 +100,7 @@ class RandomCaptions:
 def _vae(miniature: bool) -> Any:
     from diffusers import AutoencoderKLWan
 
-    made = AutoencoderKLWan(base_dim=4, z_dim=16, num_res_blocks=1) if miniature else AutoencoderKLWan()
+    made: Any = AutoencoderKLWan(base_dim=4, z_dim=16, num_res_blocks=1) if miniature else AutoencoderKLWan()
     return made.requires_grad_(False).eval()
 
 
@@ -115,6 +115,3 @@ def untrained_arm(word: str) -> Untrained | None:
     if entry.sampling is None:
         raise WrongUse(f"{entry.name} is not sampled here: {entry.note}")
     return Untrained(entry.name, entry.sampling, name.endswith(MINIATURE))
-
-
-_ = DTYPES

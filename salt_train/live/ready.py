@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
-from typing import Any
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
 
 from salt_bench.errors import UserError, WrongUse
 from salt_bench.types import Live, Prompt, Running
+from salt_bench.worlds.base import World
 from salt_train.backbones.base import Backbone, frozen
-from salt_train.backbones.cast import Cast
-from salt_train.backbones.recompute import Recompute
-from salt_train.backbones.swift import Swift
 from salt_train.backbones.wan import Wan
 from salt_train.codecs import Fitted
 from salt_train.codecs.captions import Captions
 from salt_train.codecs.umt5 import UMT5Captions
 from salt_train.codecs.wan_vae import WanVAEWeights
-from salt_train.live import LiveSampler, Speaks
+from salt_train.live.cast import Cast
+from salt_train.live.recompute import Recompute
+from salt_train.live.sampler import LiveSampler, Speaks
+from salt_train.live.swift import Swift
+from salt_train.prompt_file import PromptFile
 from salt_train.recipe import Sampling
 from salt_train.rollout import Chunks
+from salt_train.sampler import FlowSampler
 
+ANY = "a red panda climbs a tree in the rain"
 NETWORKS = ("swift", "plain", "recompute", "stock")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def live(net: Wan, codec: Fitted, reads: Speaks, words: int, sampling: Sampling, running: Running) -> Live:
-    """The model, run as `running` says. `reads` gives captions of `words` tokens.
+def going(sampler: FlowSampler, running: Running) -> Live:
+    """A trained or released model."""
+    if not isinstance(sampler.net, Wan):
+        raise WrongUse(f"speed is measured of Wan transformers, got a {type(sampler.net).__name__}")
+    world = sampler.captions.world
+    reads, codec = spoken(sampler.captions, running), copy.deepcopy(sampler.codec)
+    return live(sampler.net, codec, reads, lambda text: asked(world, text), sampler.sampling, running)
+
+
+def live(net: Wan, codec: Fitted, reads: Speaks, asks: Callable[[str], Prompt], sampling: Sampling, running: Running) -> Live:
+    """The model, run as `running` says.
 
     Raises WrongUse for a way of running that there is not, UserError for a device that is not there."""
     dtype = checked(running, sampling)
@@ -45,20 +57,21 @@ def live(net: Wan, codec: Fitted, reads: Speaks, words: int, sampling: Sampling,
     latent = (spec.shape()[0], frames, *spec.shape()[2:])
     made = LiveSampler(
         network(net, sampling.chunks, frames, dtype, running),
+        net.spec,
         sampling,
         latent,
         spec.fps,
         reads,
         codec.stream,
         running,
-        words,
         spec.frames_of,
+        asks,
     )
     if running.network != "stock":
         return made
     if not isinstance(codec, WanVAEWeights):
         raise WrongUse("the stock pipeline decodes with Wan's VAE, and this model has another codec: choose another network")
-    from salt_train.stock import StockSampler
+    from salt_train.live.stock import StockSampler
 
     return StockSampler.of(made, net, codec)
 
@@ -95,6 +108,15 @@ def room(chunks: Chunks | None, frames: int) -> int:
     return most
 
 
+def asked(world: World | PromptFile, text: str) -> Prompt:
+    """A text as a prompt; of a synthetic world, which does not read texts, its first test prompt."""
+    if isinstance(world, PromptFile):
+        return Prompt("speed", text or ANY, "speed")
+    if text:
+        raise WrongUse("the models of a synthetic world read its own captions, not texts: leave --prompt out")
+    return world.prompts("test")[0]
+
+
 def spoken(captions: Captions | UMT5Captions, running: Running) -> Speaks:
     """Reads every caption anew, as someone who types it waits for it."""
     if isinstance(captions, UMT5Captions):
@@ -103,8 +125,8 @@ def spoken(captions: Captions | UMT5Captions, running: Running) -> Speaks:
     return lambda prompt: captions([prompt]).to(running.device)
 
 
-@contextlib.contextmanager
-def on(device: str, dtype: torch.dtype = torch.float32):  # type: ignore[no-untyped-def]
+@contextmanager
+def on(device: str, dtype: torch.dtype = torch.float32) -> Iterator[None]:
     """Inside, new tensors are made there and so."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
@@ -113,7 +135,3 @@ def on(device: str, dtype: torch.dtype = torch.float32):  # type: ignore[no-unty
             yield
     finally:
         torch.set_default_dtype(before)
-
-
-__all__ = ["live", "network", "on", "room", "spoken"]
-_ = (Any, Callable, Prompt, Tensor)

@@ -31,7 +31,7 @@ class Queue:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.cuda: Any = torch.cuda if device.type == "cuda" else None
-        self.side = self.cuda.Stream(device) if self.cuda else None
+        self.side: Any = self.cuda.Stream(device) if self.cuda else None
 
     def mark(self) -> Mark:
         if self.cuda is None:

@@ -1,9 +1,9 @@
 """Sampling as fast as the machine allows: the numbers of `Wan`, without gradient, in few kernels and with no copy of the past.
 
-What the stock class does in some forty small kernels per block, three pure functions do here, which `torch.compile` fuses around
-their matrix products: one compilation serves all blocks, since weights are arguments. Keys and values of the present chunk are
-written where they belong in a memory that is allocated once; attention is a sum over a set, so a window needs no order: what it
-forgets is overwritten, and nothing is moved, cloned or joined.
+What the stock class does in some forty small kernels per block, three pure functions do here, which `torch.compile` fuses
+around their matrix products: one compilation serves all blocks, since weights are arguments. Keys and values of the present
+chunk are written where they belong in a memory that is allocated once; attention is a sum over a set, so a window needs no
+order: what it forgets is overwritten, and nothing is moved, cloned or joined.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from salt_train.backbones.attention import Pair, attend, caption, rms_factor
 from salt_train.backbones.base import Backbone, Causal, Output
-from salt_train.backbones.wan import Wan, precondition
+from salt_train.backbones.wan import Wan, WanSpec, precondition
 from salt_train.caches.base import CachePolicy
 
 EPS = 1e-6
@@ -66,8 +66,8 @@ class Memory:
         return cls(tokens, [None] * capacity, keys, values)
 
     def room(self, kept: tuple[int, ...], new: int) -> int | None:
-        """The first of `new` neighbouring places that hold nothing of `kept`, such that all of both fill the front without a gap;
-        None where the places are too few or lie otherwise."""
+        """The first of `new` neighbouring places that hold nothing of `kept`, such that both together fill the front without a
+        gap; None where the places are too few or lie otherwise."""
         total = len(kept) + new
         if total > len(self.places):
             return None
@@ -133,9 +133,9 @@ class PlacedCache:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """What one pass writes and reads: `own`, the positions in time of its frames, which go to `memory` from place `first` on, and
-    `lying`, those of all frames that it sees, as they lie. Without a memory it sees itself. Where places move (`moving`), keys
-    are kept without a position in time and get it when they are read."""
+    """What one pass writes and reads: `own`, the positions in time of its frames, which go to `memory` from place `first` on,
+    and `lying`, those of all frames that it sees, as they lie. Without a memory it sees itself. Where places move
+    (`moving`), keys are kept without a position in time and get it when they are read."""
 
     own: tuple[int, ...]
     lying: tuple[int, ...]
@@ -160,6 +160,11 @@ class Regions:
     ask: Callable[..., tuple[Tensor, Tensor]]
     feed: Callable[..., Tensor]
 
+    def compiled(self) -> Regions:
+        """Each fused when it first runs."""
+        parts: list[Any] = [torch.compile(f, dynamic=False, fullgraph=True) for f in (self.look, self.ask, self.feed)]
+        return Regions(*parts)
+
 
 class Swift(Backbone):
     """`net`'s own weights, cast to `dtype`; with `compiled`, its regions are fused when they first run. `room` is the number of
@@ -170,7 +175,7 @@ class Swift(Backbone):
         self.wan, self.room, self.dtype = net.requires_grad_(False).eval(), room, dtype
         cast(net.net, dtype)
         self.weights = [fused(block) for block in net.net.blocks]
-        self.regions = Regions(*(torch.compile(f, dynamic=False, fullgraph=True) if compiled else f for f in (look, ask, feed)))
+        self.regions = Regions(look, ask, feed).compiled() if compiled else Regions(look, ask, feed)
         self.captions: tuple[Tensor, tuple[Pair, ...]] | None = None
 
     @property
@@ -178,7 +183,7 @@ class Swift(Backbone):
         return self.wan.std
 
     @property
-    def spec(self) -> Any:
+    def spec(self) -> WanSpec:
         return self.wan.spec
 
     def forward(

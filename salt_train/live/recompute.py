@@ -40,10 +40,6 @@ class Recompute(Backbone):
     def std(self) -> Tensor:  # type: ignore[override]
         return self.wan.std
 
-    @property
-    def spec(self) -> Any:
-        return self.wan.spec  # type: ignore[attr-defined]
-
     def forward(
         self, x: Tensor, sigma: Tensor, cond: Tensor, cache: Any = None, tap: int = -1, causal: Causal | None = None
     ) -> Output:

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from salt_bench import record
 from salt_bench.types import SCOPES, Prompt
-from salt_train.backbones import work
 from salt_train.backbones.wan import Wan
 from salt_train.codecs.wan_vae import WanVAEWeights
-from salt_train.live import LiveSampler, Speaks
-from salt_train.stopwatch import Queue
+from salt_train.live import work
+from salt_train.live.sampler import LiveSampler, known
+from salt_train.live.stopwatch import Queue
 
 
 def transformer(net: Wan) -> Any:
@@ -38,19 +38,16 @@ class StockSampler:
     like: LiveSampler
     pipeline: Any
     codec: WanVAEWeights
+    fps: float
 
     @classmethod
     def of(cls, like: LiveSampler, net: Wan, codec: WanVAEWeights) -> StockSampler:
         from diffusers import FlowMatchEulerDiscreteScheduler, WanPipeline
 
         scheduler = FlowMatchEulerDiscreteScheduler(shift=5.0)
-        pipeline = WanPipeline(None, None, codec.vae, scheduler, transformer(net))
+        pipeline: Any = WanPipeline(None, None, codec.vae, scheduler, transformer(net))
         pipeline.set_progress_bar_config(disable=True)
-        return cls(like, pipeline, codec)
-
-    @property
-    def fps(self) -> float:
-        return self.like.fps
+        return cls(like, pipeline, codec, like.fps)
 
     @property
     def steady(self) -> int:
@@ -60,11 +57,11 @@ class StockSampler:
     def queue(self) -> Queue:
         return self.like.queue
 
-    @property
-    def reads(self) -> Speaks:
-        return self.like.reads
+    def prompt(self, text: str) -> Prompt:
+        return self.like.prompt(text)
 
     def start(self, prompt: Prompt, seed: int, scope: str) -> Iterator[int]:
+        known(scope)
         ready = None if scope == SCOPES[2] else self.like.context(prompt, seed)
         self.queue.wait()
         return self._video(prompt, seed, scope, ready)
@@ -95,7 +92,7 @@ class StockSampler:
         ).frames
 
     def work(self) -> float:
-        return work.at_once(self.like.net.spec, self.like.latent, self.like.words, len(self.like.sampling.grid))  # type: ignore[attr-defined]
+        return work.at_once(self.like.spec, self.like.latent, self.like.words, len(self.like.sampling.grid))
 
     def peak(self) -> int:
         return self.queue.peak()

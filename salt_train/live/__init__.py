@@ -1,0 +1,1 @@
+"""The fastest ways to run a trained network, one video at a time, waited for."""
