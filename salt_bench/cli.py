@@ -147,11 +147,11 @@ def _publish(plan: Plan, outcome: Outcome, folder: Path) -> None:
 
 
 def _render(folder: Path) -> None:
-    from salt_bench.report import page, scores_page
+    from salt_bench.report import page, scores_page, speed_page
     from salt_bench.simulation import page as simulation_page
     from salt_bench.simulation import table
 
-    others = {table.FILE: simulation_page.render, scores_page.SUMMARY: scores_page.render}
+    others = {table.FILE: simulation_page.render, scores_page.SUMMARY: scores_page.render, speed_page.FILE: speed_page.render}
     render = next((render for name, render in others.items() if (folder / name).is_file()), page.render)
     render(folder)
 

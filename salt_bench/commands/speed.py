@@ -20,7 +20,7 @@ from salt_bench.types import SCOPES, Prompt, Running, Score
 if TYPE_CHECKING:
     from salt_bench.types import Arm, Live
 
-SCORES, SUMMARY = "scores.jsonl", "summary.json"
+SCORES = "scores.jsonl"
 
 
 class Dtype(StrEnum):
@@ -43,7 +43,7 @@ def speed(
             metavar="ARM…", help="Checkpoints, released:NAME, or random:NAME: full size, random weights.", show_default=False
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Write scores.jsonl, summary.json and the page here.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Write scores.jsonl, speed.json and the page here.", show_default=False)],
     network: Annotated[
         str,
         typer.Option(help="Ways to run them, with commas: swift (fastest), plain, recompute (no cache), stock (diffusers)."),
@@ -77,7 +77,7 @@ def speed(
         about.append(measured.about)
         summary = {"machine": machine.described(device), "matmul": peak, "warm": warm, "arms": about}
         results.write(out / SCORES, rows)
-        files.write_text(out / SUMMARY, json.dumps(summary, indent=2, sort_keys=True) + "\n")
+        files.write_text(out / speed_page.FILE, json.dumps(summary, indent=2, sort_keys=True) + "\n")
     speed_page.render(out)
     say((out / "report.md").read_text(encoding="utf-8").partition("\n## Protocol")[0])
     say(f"pages: {out / 'index.html'}")

@@ -22,6 +22,7 @@ from salt_bench.types import SCOPES, Score
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FILE = "speed.json"
 _SAID = {
     "denoise": "From noise to the last latent; caption and noise are there before.",
     "denoise+decode": "The same with decoding to frames, piece by piece as latents are finished.",
@@ -63,10 +64,10 @@ class Speeds:
     def read(cls, folder: Path) -> Speeds:
         """Raises UserError that names what is missing or damaged."""
         try:
-            summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+            summary = json.loads((folder / FILE).read_text(encoding="utf-8"))
             asked = [(about["arm"], about["running"]["network"]) for about in summary["arms"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{folder} holds no readable summary.json of salt-bench speed ({error})") from error
+            raise UserError(f"{folder} holds no readable {FILE} of salt-bench speed ({error})") from error
         rows = results.read(folder / "scores.jsonl")
         keys = [(arm, network, scope) for scope in SCOPES for arm, network in asked]
         groups = (
@@ -236,7 +237,8 @@ def _methods(speeds: Speeds) -> Iterator[str]:
     )
     yield (
         "A piece counts when the device has finished it, not when it is queued; work is queued at most one piece ahead. Peak: "
-        "tensors on a GPU, all of the process on a CPU. Stock: diffusers' pipeline, all frames at once, at as many evaluations."
+        "tensors on a GPU, all of the process on a CPU. Stock: diffusers' pipeline as it comes, all frames at once, at as many "
+        "evaluations. Compiled: swift's network, and the decoder of all but stock."
     )
 
 

@@ -4,6 +4,15 @@ What the stock class does in some forty small kernels per block, three pure func
 around their matrix products: one compilation serves all blocks, since weights are arguments. Keys and values of the present
 chunk are written where they belong in a memory that is allocated once; attention is a sum over a set, so a window needs no
 order: what it forgets is overwritten, and nothing is moved, cloned or joined.
+
+What each step brings, Wan 2.1 1.3B in bf16, 81 frames of 480×832, chunks of 3, 4 steps, on one H100 (first rows: alone):
+
+    attention of 4,680 tokens to 32,760      flash 310, cuDNN 545 TFLOP/s (of 796 that a matrix product reaches): cuDNN first
+    decoding a latent frame                  stock 87 ms; streamed, fused, channels last 41 ms; three at once 38 ms: one by one
+    denoising a video                        plain 3.15 s; fused, no clones, nobody waits inside of a chunk 2.00 s
+    of these 2.00 s                          attention 1.11, matrix products .57, all else .25; idle .07
+
+CUDA graphs were not tried: there is nothing left to hide. Without compilation, on a CPU, it is as fast as the plain network.
 """
 
 from __future__ import annotations

@@ -187,7 +187,7 @@ def test_the_command_measures_and_shows(tmp_path: Path) -> None:
     assert [page.count(f"| {name} ") for name in ("swift", "stock")] == [3, 3]  # two scopes, and what was run
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()[1:]]
     assert {row["judge"] for row in rows} == {"speed/denoise", "speed/denoise+decode"}
-    about = json.loads((tmp_path / "summary.json").read_text())["arms"]
+    about = json.loads((tmp_path / "speed.json").read_text())["arms"]
     assert [a["running"]["network"] for a in about] == ["swift", "stock"]
     before = {path: path.read_bytes() for path in (tmp_path / "report.md", tmp_path / "index.html")}
     from salt_bench.report import speed_page
