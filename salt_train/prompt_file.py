@@ -25,7 +25,7 @@ class PromptFile:
     def prompts(self, split: str) -> tuple[Prompt, ...]:
         """Every caption in the file's order, under its line number; "train" is the only split."""
         if split != "train":
-            raise UserError(f"a prompt file has training captions only, got split {split!r}; ask a suite for test prompts")
+            raise UserError(f"a prompt file has training captions only, got split {split!r}; give others by --captions FILE")
         return tuple(Prompt(f"{self.name}:{line}", text, self.name) for line, text in _lines(self.path))
 
     def batch(self, draws: Draws, size: int) -> list[Prompt]:

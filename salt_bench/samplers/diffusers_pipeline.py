@@ -48,8 +48,8 @@ CALLED = {
 
 @dataclass(frozen=True)
 class Settings:
-    """How a pipeline is called; None and "" leave it to the pipeline. `images` is a folder of first frames, named like VBench-I2V
-    names them or <prompt text>.png. `transformer` is a folder whose transformer stands in for the pipeline's own, such as
+    """How a pipeline is called; None and "" leave it to the pipeline. `images` is a folder of first frames, named as VBench-I2V
+    names them, or <prompt text>.png. `transformer` is a folder whose transformer stands in for the pipeline's own, such as
     `salt-train convert` makes. Of `dtype` is all but the VAE, which is fp32."""
 
     steps: int | None = None
@@ -132,8 +132,8 @@ def pipeline_arm(word: str) -> DiffusersPipeline | None:
 
 @dataclass(frozen=True, eq=False)
 class PipelineSampler:
-    """Asks a pipeline for one prompt at a time, so that a clip does not depend on its batch. All noise of a clip is named by its
-    sample seed and prompt; Wan's latents begin as those of every other sampler of Wan do. `nfe` is counted, not computed."""
+    """Asks a pipeline for one prompt at a time, so that a clip does not depend on its batch. All noise of a clip is named by
+    its sample seed and prompt; Wan's latents begin as every other sampler's of Wan do. `nfe` is counted, not computed."""
 
     pipeline: Any
     settings: Settings
@@ -237,7 +237,7 @@ def _counting(pipeline: Any) -> Iterator[list[int]]:
 
 def _takes(kind: type) -> dict[str, Any]:
     """Parameter → default of a pipeline's call; `REQUIRED` where it has none."""
-    return {name: p.default for name, p in inspect.signature(kind.__call__).parameters.items()}  # type: ignore[operator]
+    return {name: p.default for name, p in inspect.signature(kind.__call__).parameters.items()}
 
 
 def check(kind: type, settings: Settings) -> None:
@@ -288,6 +288,7 @@ def _loaded(source: str, settings: Settings) -> Any:
     """The pipeline on its device, silent. Only the last one is kept: each may be tens of gigabytes."""
     import torch
     from diffusers.utils import logging
+    from transformers.utils import logging as other_logging
 
     if settings.device.startswith("cuda") and not torch.cuda.is_available():
         raise WrongUse(f"device={settings.device} needs a GPU that torch can use, and there is none: use device=cpu")
@@ -297,7 +298,8 @@ def _loaded(source: str, settings: Settings) -> Any:
     dtype = getattr(torch, DTYPES[settings.dtype])
     other = {"transformer": _transformer(Path(settings.transformer), dtype)} if settings.transformer else {}
     dtypes = {"vae": torch.float32, "default": dtype}
-    logging.disable_progress_bar()
+    for noisy in (logging, other_logging):
+        noisy.disable_progress_bar()
     with _explained(source):
         found: Any = kind.from_pretrained(place, dtype=dtypes, use_safetensors=True, **other)
     found.set_progress_bar_config(disable=True)

@@ -152,7 +152,7 @@ def test_what_is_no_pipeline_is_named(root: Path, tmp_path: Path) -> None:
         clips(DiffusersPipeline(str(root / "wan_i2v")), RED)
     with pytest.raises(WrongUse, match="SkyReelsV2Pipeline does not say how fast its videos run: add fps="):
         clips(DiffusersPipeline(str(root / "skyreels"), Settings(2, 1.0, 9, 32, 32)), RED)
-    with pytest.raises(UserError, match="WanPipeline refuses what it is asked: .*divisible by 16"):
+    with pytest.raises(UserError, match=r"WanPipeline refuses what it is asked: .*divisible by 16"):
         clips(DiffusersPipeline(str(root / "wan"), Settings(1, 1.0, 9, 30, 32)), RED)
 
 

@@ -18,7 +18,7 @@ from salt_bench.report import published
 from salt_train import cli
 from salt_train.caches.full import Full
 from salt_train.caches.window import Window
-from salt_train.released import RELEASED, Released, arm, find, released_arm
+from salt_train.released import RELEASED, Released, Settings, arm, find, released_arm
 from salt_train.sampler import FlowSampler
 
 RUN = [entry for entry in RELEASED if entry.sampling]
@@ -28,7 +28,7 @@ FOUR, TWO = (1, 0.9375, 5 / 6, 0.625), (1, 5 / 6)
 
 def test_names_are_theirs_alone_and_scores_are_published() -> None:
     names = [entry.name for entry in RELEASED]
-    assert len(set(names)) == len(names) == 25
+    assert len(set(names)) == len(names) == 26
     known = set(published.load()["model"])
     scored = {entry.name: entry.scores_as for entry in RELEASED if entry.scores_as}
     assert set(scored.values()) <= known
@@ -133,11 +133,14 @@ def test_the_list_names_them_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [entry.name for entry in RELEASED]
     assert "    sampled  2 sde steps, chunks of 1, Full" in lines
+    assert "    sampled  4 sde steps, chunks of 3, Window (window 12, sink 3)" in lines
+    assert "    grid     1000 937.5 833.3 625.0" in lines
+    assert "    scores   “LongLive” in salt_bench/report/published_scores.csv" in lines
 
 
 def test_an_arm_samples_what_is_in_its_folder(tmp_path: Path) -> None:
     folder = tiny_pipeline(tmp_path / "pipeline")
-    made = small(arm("causal-forcing++-2step", folder, str(folder)), folder)
+    made = small(arm("causal-forcing++-2step", folder, Settings(str(folder))), folder)
     made = replace(made, codec=replace(made.codec, frames=9))
     assert made.prepare(0, tmp_path, quiet) is False
     clip = next(iter(FlowSampler.load(made, tmp_path)(made.world.prompts("train")[:1], 0)))
