@@ -15,7 +15,8 @@ from pipeline import tiny_pipeline
 
 from salt_bench import registry
 from salt_bench.errors import UserError, WrongUse
-from salt_bench.samplers.diffusers_pipeline import DiffusersPipeline, Settings, check, picture, pipeline_arm
+from salt_bench.samplers.diffusers_pipeline import DiffusersPipeline, picture, pipeline_arm
+from salt_bench.samplers.pipeline_settings import Settings, check
 from salt_bench.types import Clip, Prompt
 
 SIZE = "frames=9,height=32,width=32"

@@ -10,7 +10,8 @@ import pytest
 from pipeline import WORDS, small, tiny_pipeline
 from safetensors.torch import load_file, save_file
 
-from salt_bench.samplers.diffusers_pipeline import DiffusersPipeline, Settings
+from salt_bench.samplers.diffusers_pipeline import DiffusersPipeline
+from salt_bench.samplers.pipeline_settings import Settings
 from salt_bench.types import Prompt
 from salt_train.codecs.umt5 import NEGATIVE, UMT5
 from salt_train.codecs.wan_vae import WanVAE
