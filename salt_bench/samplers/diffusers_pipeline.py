@@ -81,8 +81,6 @@ def pipeline_arm(word: str) -> DiffusersPipeline | None:
     if not index.is_file() and (Path(source).exists() or not HUB.fullmatch(source)):
         where = "name a pipeline's folder in diffusers' layout, or a hub's name"
         raise UserError(f"{source or word} holds no {index.name}: {where}")
-            f"{source or word} holds no {index.name}: name a pipeline's folder in diffusers' layout, or a hub's name"
-        )
     return DiffusersPipeline(source, words.parsed(Settings, settings))
 
 
