@@ -36,6 +36,9 @@ def sample(
     captions: Annotated[Path | None, typer.Option(help="Ask these, one per line.", show_default="none")] = None,
     suite: Annotated[Suite | None, typer.Option(help="Ask what this benchmark asks.", show_default="none")] = None,
     size: Annotated[Size, typer.Option(help="How much of the suite.")] = Size.full,
+    rewritten: Annotated[
+        Path | None, typer.Option(help="vbench: what models are told instead, a line for each row.", show_default="none")
+    ] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Videos of each prompt.", show_default="the suite's, or 1")] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="The very frames, in larger files of rarer H.264.")] = False,
     weights: Annotated[Path, typer.Option(help="Folder of VBench's weights and prompts.")] = WEIGHTS,
@@ -44,11 +47,11 @@ def sample(
     """Make ARM's videos, <prompt text>-<sample>.mp4, for `salt-bench judge`. Stop it at any time: the same command goes on."""
     from salt_bench import registry, videos
 
-    asked = _asked(captions, suite, size, weights.expanduser())
+    asked = _asked(captions, suite, size, rewritten, weights.expanduser())
     job = Job(
         registry.arm(arm), out, asked.prompts, samples or asked.samples, runs, videos.LOSSLESS if lossless else videos.USUAL
     )
-    _claim(job)
+    _claim(job, rewritten)
     try:
         with progress() as log:
             count = sum(1 for _ in _made(job, log))
@@ -87,26 +90,35 @@ class Job:
         return [prompt for prompt in self.prompts if not self.path(prompt, seed).is_file()]
 
 
-def _asked(captions: Path | None, suite: Suite | None, size: Size, weights: Path) -> Asked:
+def _asked(captions: Path | None, suite: Suite | None, size: Size, rewritten: Path | None, weights: Path) -> Asked:
     from salt_bench.judges.vbench import official
+    from salt_bench.prompts import base, vbench
     from salt_bench.prompts import captions as own
+
+    if rewritten and suite not in (Suite.vbench, Suite.vbench_long):
+        raise WrongUse("--rewritten is for the prompts of --suite vbench or vbench_long")
 
     if captions and suite is None:
         return Asked(own.read(captions), 1)
     if captions or suite is None:
         raise WrongUse("give --captions FILE or --suite NAME: one of them says what is asked")
-    found = official.suite(weights, suite.value, size)
+    if rewritten is None:
+        found = official.suite(weights, suite.value, size)
+    else:  # lines belong to the rows of the whole suite
+        whole = vbench.augmented(official.suite(weights, suite.value, Size.full), rewritten)
+        found = base.thinned(whole, size, base.by_dimensions, step=2)
     return Asked(found.prompts(), found.samples)
 
 
-def _claim(job: Job) -> None:
+def _claim(job: Job, rewritten: Path | None) -> None:
     """Says beside the videos what they are made with. WrongUse where videos of something else are there."""
     from salt_bench import files, record
 
     arm, path = job.arm, job.out / RECORD
     arm.prepare(0, job.runs, lambda stage, share: None)
     said = {"arm": arm.identity(0), "evidence": arm.evidence(0, job.runs), "sampler": arm.protocol(), "video": job.encoding}
-    now = json.loads(record.text(said))
+    told = {"rewritten": files.digest(rewritten)} if rewritten else {}
+    now = json.loads(record.text(said | told))
     if path.is_file() and json.loads(path.read_text()) != now:
         raise WrongUse(f"{job.out} holds videos of another arm, or made in another way ({path} says how): name a new folder")
     if not path.is_file() and job.out.is_dir() and any(job.out.iterdir()):

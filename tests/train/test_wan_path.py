@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -19,6 +20,7 @@ from weights import saved, wan
 
 from salt_bench import cli as bench
 from salt_bench import registry, results
+from salt_bench.prompts import captions, data, vbench
 from salt_bench.types import Clip
 from salt_train import cli as trainer
 from salt_train.caches.window import Window
@@ -97,10 +99,8 @@ def frames(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)])
 
 
-def clip(word: str, caption: str) -> Clip:
-    from salt_bench.prompts.captions import read
-
-    prompts = {prompt.text: prompt for prompt in read(Path("captions.txt"))}
+def clip(word: str, caption: str, file: Path = Path("captions.txt")) -> Clip:
+    prompts = {prompt.text: prompt for prompt in captions.read(file)}
     return next(iter(registry.arm(word).sampler(0, Path("runs"))([prompts[caption]], 0)))
 
 
@@ -141,6 +141,32 @@ def test_videos_are_made_once_and_belong_to_one_arm(salt: Salt) -> None:
     assert salt("salt-bench", "sample", LONGLIVE, "whole")[0] == 2
     code, said = salt("salt-bench", "sample", LONGLIVE, "pipeline", *asked)
     assert (code, "does not say what its videos are of" in said) == (2, True)
+
+
+def test_a_suite_is_asked_under_its_own_names_in_words_for_models(salt: Salt) -> None:
+    converted(salt)
+    suite = vbench.own()
+    Path("weights").mkdir()
+    Path("weights", data.VBENCH.name).write_bytes(vbench.OWN.read_bytes())
+    Path("said.txt").write_text("\n".join(f"{row.text}, filmed by a master" for row in suite.rows))
+    asked = ("--suite", "vbench", "--size", "smoke", "--weights", "weights")
+    code, said = salt("salt-bench", "sample", SELF_FORCING, "plain", *asked)
+    assert code == 0, said
+    code, said = salt("salt-bench", "sample", SELF_FORCING, "told", *asked, "--rewritten", "said.txt", "--lossless")
+    assert code == 0, said
+    names = {path.name for path in Path("plain").glob("*.mp4")}
+    assert "a wooden chair in an empty hall, nothing moves-0.mp4" in names == {path.name for path in Path("told").glob("*.mp4")}
+    row = suite.prompts()[0]
+    noise_of_the_prompt = replace(row, text=f"{row.text}, filmed by a master")
+    made = next(iter(registry.arm(SELF_FORCING).sampler(0, Path("runs"))([noise_of_the_prompt], 0))).frames()
+    there = frames(Path("told", f"{row.text}-0.mp4"))
+    assert np.abs(there.astype(int) - made).max() <= 1
+    assert row.text.startswith("a wooden chair")
+    code, said = salt("salt-bench", "judge", "told", *asked, "--dimensions", "temporal_flickering", "--out", "suite")
+    assert code == 0, said
+    assert salt("salt-bench", "sample", SELF_FORCING, "told", *asked, "--lossless")[0] == 2, "told is not asked"
+    code, said = salt("salt-bench", "sample", SELF_FORCING, "x", "--captions", "captions.txt", "--rewritten", "said.txt")
+    assert (code, "--rewritten is for the prompts of --suite" in said) == (2, True)
 
 
 def test_arms_and_videos_are_compared_side_by_side(salt: Salt) -> None:
