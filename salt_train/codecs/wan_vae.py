@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from salt_bench.errors import UserError
 from salt_train import published
 from salt_train.codecs.store import Store, key
 
@@ -58,7 +59,13 @@ class WanVAEWeights(torch.nn.Module):
             self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1, 1), persistent=False)
 
     def encode(self, frames: Tensor) -> Tensor:
-        """The mean of the posterior, normalised. A video is encoded once for all runs, and kept on disk (`store`)."""
+        """The mean of the posterior, normalised. A video is encoded once for all runs, and kept on disk (`store`).
+
+        Raises UserError for videos of another length or size."""
+        wanted = (self.codec.frames, self.codec.height, self.codec.width)
+        if tuple(frames.shape[1:4]) != wanted:
+            said = (f"{t} frames of {h}×{w}" for t, h, w in (wanted, frames.shape[1:4]))
+            raise UserError("a video for this codec has {}, got {}; cut and scale it first".format(*said))
         return torch.stack([self._kept(video) for video in frames])
 
     def _kept(self, video: Tensor) -> Tensor:
