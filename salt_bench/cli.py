@@ -19,6 +19,7 @@ import typer
 from salt_bench.commands import gate as gate_commands
 from salt_bench.commands import judge as judge_commands
 from salt_bench.commands import official as official_commands
+from salt_bench.commands import sample as sample_commands
 from salt_bench.commands import speed as speed_commands
 from salt_bench.commands import statistics as statistics_commands
 from salt_bench.commands import vbench as vbench_commands
@@ -241,6 +242,7 @@ def doctor() -> None:
         raise typer.Exit(ERROR)
 
 
+sample_commands.register(app)
 judge_commands.register(app)
 weights_commands.register(app)
 vbench_commands.register(app)

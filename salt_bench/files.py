@@ -95,6 +95,23 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def cache() -> Path:
+    """The folder of what can be had again: `$SALT_CACHE`, or ~/.cache/salt_bench."""
+    return Path(os.environ.get("SALT_CACHE") or Path.home() / ".cache" / "salt_bench")
+
+
+def known_digest(path: Path) -> str:
+    """`digest` of a file of many gigabytes, remembered in the cache as long as its path, size and time stay the same."""
+    there = path.resolve()
+    facts = there.stat()
+    stamp = hashlib.sha256(f"{there}\0{facts.st_size}\0{facts.st_mtime_ns}".encode()).hexdigest()
+    known = cache() / "digests" / stamp[:32]
+    with lock(known.with_name(".lock")):
+        if not (known.is_file() and re.fullmatch(r"[0-9a-f]{64}", known.read_text())):
+            write_text(known, digest(there))
+        return known.read_text()
+
+
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Holds `path` against other processes; the operating system releases it when its holder dies."""

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from salt_bench.errors import UserError, WrongUse
+from salt_train import encode as encoding
 from salt_train.convert import command as conversion
 
 ERROR, INTERRUPTED = 5, 130
@@ -113,6 +114,7 @@ def inspect_(folder: Annotated[Path, typer.Argument(help="A checkpoint's folder,
 
 app.registered_commands[-1].name = "inspect"
 conversion.register(app)
+encoding.register(app)
 
 
 def _recipe(word: str, settings: list[str]):  # type: ignore[no-untyped-def]  # Recipe is imported late: torch is slow

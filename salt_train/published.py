@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from salt_bench import files
 from salt_bench.errors import UserError
 
 TRANSFORMER, TEXT, TOKENIZER, VAE = "transformer", "text_encoder", "tokenizer", "vae"
@@ -38,29 +39,28 @@ def fill(net: nn.Module, source: str) -> None:
         raise UserError(f"{source} is another network: {str(error).splitlines()[-1].strip()}") from None
 
 
-def digest(source: str) -> str:
-    """What a measurement rests on: names and sizes of the weight files, and what converted them says of their bytes, since
-    two networks of one size differ in nothing else."""
-    found = _files(source)
-    marks = [f"{path.name} {path.stat().st_size}" for path in found]
+def digest(source: str, part: str = TRANSFORMER) -> str:
+    """What a measurement rests on: names and bytes of a part's files, and where a conversion says that they come from."""
+    found = _files(source, part)
+    marks = [f"{path.name} {files.known_digest(path)}" for path in found]
     record = found[0].parent.parent / CONVERSION
-    marks += [record.read_text()] if record.is_file() else []
+    marks += [record.read_text()] if record.is_file() and part == TRANSFORMER else []
     return hashlib.sha256("\n".join(marks).encode()).hexdigest()[:12]
 
 
-def _files(source: str) -> list[Path]:
-    """The transformer's weight files, fetched once where `source` is a hub's name."""
+def _files(source: str, part: str = TRANSFORMER) -> list[Path]:
+    """The files of a part, its weights alone where it has weights; fetched once where `source` is a hub's name."""
     folder = Path(source)
     if not folder.is_dir():
         from huggingface_hub import snapshot_download
 
         try:
-            folder = Path(snapshot_download(source, allow_patterns=[f"{TRANSFORMER}/*"]))
+            folder = Path(snapshot_download(source, allow_patterns=[f"{part}/*"]))
         except Exception as error:
-            raise UserError(_missing(source, TRANSFORMER, error)) from None
-    found = sorted((folder / TRANSFORMER).glob("*.safetensors"))
+            raise UserError(_missing(source, part, error)) from None
+    found = sorted((folder / part).glob("*" if part == TOKENIZER else "*.safetensors"))
     if not found:
-        raise UserError(_missing(source, TRANSFORMER, "it holds no .safetensors file"))
+        raise UserError(_missing(source, part, "it holds no .safetensors file" if part != TOKENIZER else "it is empty"))
     return found
 
 

@@ -7,14 +7,18 @@ written down: READMEs and configurations of the projects, and model cards. Grids
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from salt_bench import words
 from salt_bench.errors import UserError, WrongUse
 from salt_train.backbones.wan import WanSpec
+from salt_train.caches.base import CachePolicy
 from salt_train.caches.window import Window
+from salt_train.codecs.umt5 import UMT5
 from salt_train.codecs.wan_vae import WanVAE
 from salt_train.flow import even, grid
 from salt_train.published import TRANSFORMER
@@ -25,6 +29,7 @@ from salt_train.setups import wan21
 PREFIX = "released:"
 FOLDER = Path("runs/released")
 """Where `released:NAME` looks for NAME's folder; `released:NAME@FOLDER` names another."""
+SCORES = "salt_bench/report/published_scores.csv"
 NOT_STATED = "not stated"
 DENSE_PROMPTS = "MovieGenVideoBench_extended.txt; VBench all_dimension_extended.txt"
 
@@ -47,6 +52,17 @@ WINDOWED = Sampling(FOUR, update="sde", chunks=Chunks(size=3, cache=Window(windo
 MULTISTEP = Sampling(even(50, wan21.SHIFT), guidance=5.0, chunks=Chunks(size=3))
 """An autoregressive teacher; its authors take UniPC's steps where these are Euler's."""
 FRAMEWISE_MULTISTEP = replace(MULTISTEP, chunks=Chunks(size=1))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a word may say of a released model behind its folder: `pipeline` has VAE and text encoder (a folder in diffusers'
+    layout, or a hub's name); clips of another length and size than its authors'."""
+
+    pipeline: str = wan21.SMALL
+    frames: int | None = None
+    height: int | None = None
+    width: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +94,14 @@ class Released:
             return "cannot be sampled here"
         chunks = self.sampling.chunks
         how = f"{len(self.sampling.grid)} {self.sampling.update} steps"
-        return how if chunks is None else f"{how}, chunks of {chunks.size}, {type(chunks.cache).__name__}"
+        return how if chunks is None else f"{how}, chunks of {chunks.size}, {remembered(chunks.cache)}"
+
+    @property
+    def grid(self) -> str:
+        """Its noise levels, as timesteps of 1000."""
+        levels = self.sampling.grid if self.sampling else ()
+        said = [f"{1000 * level:g}" if level == 1 else f"{1000 * level:.1f}" for level in levels]
+        return " ".join(said if len(said) <= 8 else [*said[:3], "…", said[-1]])
 
     def fetch(self, folder: Path) -> str:
         """What to do where its weights are not in `folder`."""
@@ -109,9 +132,16 @@ def _staged(name: str, folder: str, few: Sampling, many: Sampling) -> Iterator[R
     yield _causal_forcing(f"{name}-cd", f"{folder}/causal_cd.pt", few)
 
 
+I2V = "image-to-video: beside the noise its network reads a picture (36 channels, CLIP's features), which no sampler here has"
+I2V_WAY = "diffusers:Wan-AI/Wan2.1-I2V-14B-480P-Diffusers@transformer=FOLDER,steps=4,guidance=1,images=PICTURES"
 RCM_NOTE = "reproduced by Tsinghua; starts at σ = 1 where theirs is 80/81"
 FASTWAN_NOTE = "trained with sparse attention, whose gate is left out: dense here"
-ANYFLOW_NOTE = "a flow map: its network takes a second time, which WanTransformer3DModel does not"
+ANYFLOW_NOTE = "a flow map: its network takes a second time, which WanTransformer3DModel does not; diffusers:{} samples it"
+
+
+def _anyflow(name: str, repo: str, network: WanSpec) -> Released:
+    return Released(name, repo, TRANSFORMER, None, network=network, licence="other", note=ANYFLOW_NOTE.format(repo))
+
 
 RELEASED = (
     Released(
@@ -213,15 +243,18 @@ RELEASED = (
         licence=APACHE,
         note=FASTWAN_NOTE,
     ),
-    Released("anyflow-1.3b", "nvidia/AnyFlow-Wan2.1-T2V-1.3B-Diffusers", TRANSFORMER, None, licence="other", note=ANYFLOW_NOTE),
+    _anyflow("anyflow-1.3b", "nvidia/AnyFlow-Wan2.1-T2V-1.3B-Diffusers", wan21.WAN_1B),
+    _anyflow("anyflow-14b", "nvidia/AnyFlow-Wan2.1-T2V-14B-Diffusers", wan21.WAN_14B),
     Released(
-        "anyflow-14b",
-        "nvidia/AnyFlow-Wan2.1-T2V-14B-Diffusers",
-        TRANSFORMER,
+        "lightx2v-i2v-14b",
+        "lightx2v/Wan2.1-I2V-14B-480P-StepDistill-CfgDistill-Lightx2v",
+        "its whole network (.safetensors)",
         None,
         network=wan21.WAN_14B,
-        licence="other",
-        note=ANYFLOW_NOTE,
+        prompts="VBench-I2V, with its pictures",
+        licence=APACHE,
+        scores_as="LightX2V",
+        note=f"{I2V}; convert it, then {I2V_WAY}",
     ),
 )
 
@@ -239,29 +272,57 @@ def find(name: str) -> Released:
     return known[name]
 
 
-def arm(name: str, folder: Path, pipeline: str = wan21.SMALL) -> Recipe:
-    """The recipe of a released model whose converted weights are in `folder`; VAE and text encoder are those of `pipeline`, a
-    folder in diffusers' layout or a hub's name.
+def arm(name: str, folder: Path, settings: Settings | None = None) -> Recipe:
+    """The recipe of a released model whose converted weights are in `folder`, which says how large the network is.
 
-    Raises WrongUse where there is no such model, or where it cannot be sampled here."""
-    entry = find(name)
+    Raises WrongUse where there is no such model or it cannot be sampled here, UserError where the folder holds another kind."""
+    entry, said = find(name), settings or Settings()
     if entry.sampling is None:
-        raise WrongUse(f"{name} is not sampled here: {entry.note}; its weights can be inspected, not run")
-    frames, height, width = entry.clip
-    base = wan21.released(str(folder), replace(entry.network, timeless=entry.sampling.chunks is not None))
-    text = replace(base.text, source=pipeline) if base.text else None
-    return replace(base, sampling=entry.sampling, codec=WanVAE(pipeline, frames, height, width), text=text)
+        raise WrongUse(f"{name} is not sampled here: {entry.note}; its weights can be inspected and converted")
+    network, read = _network(folder, entry.network)
+    frames, height, width = (
+        own or usual for own, usual in zip((said.frames, said.height, said.width), entry.clip, strict=True)
+    )
+    base = wan21.released(str(folder), replace(network, timeless=entry.sampling.chunks is not None))
+    try:
+        codec = WanVAE(said.pipeline, frames, height, width)
+        if entry.sampling.chunks:
+            entry.sampling.chunks.sizes(codec.shape()[1])
+    except ValueError as error:
+        raise WrongUse(f"{name}: {error}") from None
+    return replace(base, sampling=entry.sampling, codec=codec, text=UMT5(said.pipeline, read))
+
+
+def _network(folder: Path, usual: WanSpec) -> tuple[WanSpec, int]:
+    """The sizes of the network in `folder`, and the width of the captions that it reads; `usual` and Wan's where nothing says.
+
+    Raises UserError where the network does more than read captions."""
+    path = folder / TRANSFORMER / "config.json"
+    if not path.is_file():
+        return usual, UMT5("").words
+    try:
+        said = json.loads(path.read_text())
+        heads, head, channels = (said[k] for k in ("num_attention_heads", "attention_head_dim", "in_channels"))
+        layers, hidden, waves, words = (said[k] for k in ("num_layers", "ffn_dim", "freq_dim", "text_dim"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} does not say how large the network is ({error!r}); convert it again") from None
+    if said.get("image_dim") or channels != said.get("out_channels"):
+        raise UserError(f"{folder} is {I2V}; sample it with {I2V_WAY.replace('FOLDER', str(folder))}")
+    return replace(usual, width=heads * head, heads=heads, layers=layers, hidden=hidden, frequencies=waves), words
 
 
 def released_arm(word: str) -> Recipe | None:
-    """The arm that "released:NAME" or "released:NAME@FOLDER" on the command line stands for; None for any other word.
+    """The arm that "released:NAME" or "released:NAME@FOLDER,NAME=VALUE,…" on the command line stands for; None for other words.
 
     Raises UserError, with what to fetch and how, where the folder holds no converted weights."""
     if not word.startswith(PREFIX):
         return None
-    name, _, place = word.removeprefix(PREFIX).partition("@")
+    name, _, rest = word.removeprefix(PREFIX).partition("@")
+    place, *settings = rest.split(",") if rest else [""]
+    if "=" in place:
+        place, settings = "", [place, *settings]
     folder = Path(place) if place else FOLDER / name
-    made = arm(name, folder)
+    made = arm(name, folder, words.parsed(Settings, settings))
     if not any((folder / TRANSFORMER).glob("*.safetensors")):
         raise UserError(f"{word} has no weights in {folder}: {find(name).fetch(folder)}")
     return made
@@ -271,6 +332,14 @@ def listing() -> Iterator[str]:
     """Every released model in a few lines."""
     for entry in RELEASED:
         yield entry.name
+        frames, height, width = entry.clip
         said = {"weights": f"{entry.repo} {entry.file}", "take": entry.take, "lora": entry.lora, "sampled": entry.steps}
-        said |= {"licence": entry.licence, "scores": entry.scores_as, "note": entry.note}
+        said |= {"grid": entry.grid, "clip": f"{frames} frames of {height}×{width}", "prompts": entry.prompts}
+        said |= {"licence": entry.licence, "scores": entry.scores_as and f"“{entry.scores_as}” in {SCORES}", "note": entry.note}
         yield from (f"    {what:<8} {how}" for what, how in said.items() if how)
+
+
+def remembered(cache: CachePolicy) -> str:
+    """A cache policy in a few words."""
+    sizes = [f"{name} {value}" for name, value in vars(cache).items() if name in ("window", "sink")]
+    return type(cache).__name__ + (f" ({', '.join(sizes)})" if sizes else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +22,8 @@ from salt_train.flow import move
 from salt_train.recipe import Recipe, Sampling, fill
 from salt_train.rollout import Context, Mover, Renoise, walk
 
-BATCH = 64
+BATCH, NUMBERS = 64, 2**22
+"""Clips, and numbers of their latents, that are sampled at once: a batch of tiny videos, or one of Wan's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +64,11 @@ class FlowSampler:
         return len(self.grid) * (1 if self.sampling.guidance == 1 else 2)
 
     def __call__(self, prompts: Sequence[Prompt], seed: int) -> Iterator[Clip]:
-        for first in range(0, len(prompts), BATCH):
-            batch = prompts[first : first + BATCH]
+        if isinstance(self.captions, UMT5Captions):
+            self.captions.ready(prompts)
+        size = max(1, min(BATCH, NUMBERS // math.prod(self._shape())))
+        for first in range(0, len(prompts), size):
+            batch = prompts[first : first + size]
             *_, final = self.path(batch, seed)
             for prompt, pixels in zip(batch, self.decode(final), strict=True):
                 yield ArrayClip(prompt, seed, pixels, self.codec.codec.fps, self.nfe, self._chunk())

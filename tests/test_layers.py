@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEAVY = {"diffusers", "transformers", "open_clip", "torchvision", "ray", "submitit"}
 TORCH_FREE = ("results", "stats", "composites", "prompts", "report", "gate", "study", "cell", "publish", "cli")
-TRAINER_MAY_SEE = ("types", "rng", "record", "errors", "files", "worlds", "prompts")
+TRAINER_MAY_SEE = ("types", "rng", "record", "errors", "files", "words", "worlds", "prompts")
 INDEPENDENT = {  # package → the class whose subclasses must not know each other's files
     "salt_bench/judges": "Judge",
     "salt_bench/setjudges": "SetJudge",

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from salt_bench.commands.output import say
+from salt_bench.commands.progress import progress
 from salt_bench.errors import WrongUse
 
 if TYPE_CHECKING:
     from salt_bench.gate.agenda import Ask
     from salt_bench.gate.stored import Stored
     from salt_bench.gate.verdict import Report
-    from salt_bench.types import Log
 
-_SIDE = "A checkpoint's folder, a folder of videos, a saved baseline, or a published study (FOLDER::ARM::SETTING)."
+_SIDE = (
+    "A checkpoint's folder, a folder of videos, a saved baseline, a published study (FOLDER::ARM::SETTING), released:NAME or "
+    "diffusers:PIPELINE."
+)
 Judges = Annotated[
     str, typer.Option(help="Names with commas between, judge or judge.part.", show_default="all that have a margin")
 ]
 Prompts = Annotated[
     int | None, typer.Option(min=1, help="How many prompts.", show_default="the baseline's, or 256 of its world")
+]
+Captions = Annotated[
+    Path | None,
+    typer.Option(help="Ask these, one per line, of arms that can be asked anything.", show_default="a world's, or videos'"),
 ]
 Seeds = Annotated[
     list[int] | None, typer.Option("--seed", help="Sample seed; may be given often.", show_default="the baseline's")
@@ -48,6 +53,7 @@ def check(
     ] = None,
     judges: Judges = "",
     prompts: Prompts = None,
+    captions: Captions = None,
     seed: Seeds = None,
     sequential: Annotated[
         bool, typer.Option("--sequential", help="Look batch by batch; stop as soon as it is certain.")
@@ -65,7 +71,7 @@ def check(
     """
     from salt_bench.gate.agenda import Ask
 
-    ask = Ask(_names(judges), tuple(margin or ()), prompts, tuple(seed or ()), sequential, batch, runs)
+    ask = Ask(_names(judges), tuple(margin or ()), prompts, tuple(seed or ()), sequential, batch, runs, captions)
     if baseline is None:
         _save_only(candidate, save, ask)
         return
@@ -73,7 +79,7 @@ def check(
         raise WrongUse("--save keeps all prompts, and --sequential may stop before: leave one of them out")
     from salt_bench.gate.check import check as checked
 
-    with _progress() as log:
+    with progress() as log:
         found = checked(candidate, baseline, ask, log)
     _write(found.report, report, junit, github)
     if save and found.candidate:
@@ -91,7 +97,7 @@ def _save_only(candidate: str, save: Path | None, ask: Ask) -> None:
 
     if save is None:
         raise WrongUse("--baseline is missing: name what CANDIDATE is held against, or --save it to be a baseline")
-    with _progress() as log:
+    with progress() as log:
         _save(save, measure(candidate, ask, log))
 
 
@@ -119,6 +125,7 @@ def compare(
     arms: Annotated[list[str], typer.Argument(metavar="A B …", help=_SIDE, show_default=False)],
     judges: Judges = "",
     prompts: Prompts = None,
+    captions: Captions = None,
     seed: Seeds = None,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -126,19 +133,6 @@ def compare(
     from salt_bench.gate.agenda import Ask
     from salt_bench.gate.compare import compare as compared
 
-    with _progress() as log:
-        found = compared(arms, Ask(_names(judges), (), prompts, tuple(seed or ()), runs=runs), log)
+    with progress() as log:
+        found = compared(arms, Ask(_names(judges), (), prompts, tuple(seed or ()), runs=runs, captions=captions), log)
     say(found.text())
-
-
-@contextmanager
-def _progress() -> Iterator[Log]:
-    """A bar on a terminal, which names the side that is measured."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda stage, share: bar.update(task, completed=share, description=stage)

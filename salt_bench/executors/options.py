@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from salt_bench.errors import WrongUse
 from salt_bench.executors.base import Executor
-
-T = TypeVar("T")
+from salt_bench.words import parsed
 
 
 def make(name: str, jobs: int | None, logs: Path, options: Sequence[str]) -> Executor:
@@ -36,23 +33,3 @@ def _here(name: str, jobs: int | None, logs: Path) -> Executor:
     from salt_bench.executors.local import Local
 
     return Local(jobs, logs)
-
-
-def parsed(kind: type[T], options: Sequence[str]) -> T:
-    """A `kind`, a dataclass whose fields all have defaults, from texts NAME=VALUE; a value is of the type of its default."""
-    defaults = {field.name: field.default for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    values = {}
-    for option in options:
-        name, _, value = option.partition("=")
-        if name not in defaults or "=" not in option:
-            known = ", ".join(f"{known}={default}" for known, default in defaults.items())
-            raise WrongUse(f"an option is NAME=VALUE, one of {known}; got {option!r}")
-        values[name] = _as(type(defaults[name]), name, value)
-    return kind(**values)
-
-
-def _as(kind: type, name: str, value: str) -> object:
-    try:
-        return kind(value)
-    except ValueError:
-        raise WrongUse(f"the option {name} is of type {kind.__name__}, got {value!r}") from None

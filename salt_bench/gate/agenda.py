@@ -13,6 +13,7 @@ from salt_bench.gate.live import WHOLE_WORLD, Live, Measuring, default_judges, i
 from salt_bench.gate.protocol import missing_prompts
 from salt_bench.gate.stored import Stored, open_stored
 from salt_bench.judges.base import Judge
+from salt_bench.prompts import captions
 from salt_bench.types import Log, Prompt
 
 Side = Stored | Live
@@ -27,7 +28,8 @@ class Incomparable(UserError):
 @dataclass(frozen=True)
 class Ask:
     """What a user asks of a comparison. Empty `judges` and `seeds` and None `prompts` mean all that there are; margins are
-    texts (see `gauge.overridden`). With `sequential`, one looks after every `batch` prompts."""
+    texts (see `gauge.overridden`). With `sequential`, one looks after every `batch` prompts. A file of `captions` is asked
+    instead of a world's prompts."""
 
     judges: tuple[str, ...] = ()
     margins: tuple[str, ...] = ()
@@ -36,6 +38,7 @@ class Ask:
     sequential: bool = False
     batch: int = 32
     runs: Path = Path("runs")
+    captions: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ def _own_prompts(side: Side) -> tuple[Prompt, ...] | None:
 
 
 def _prompts(sides: Sequence[Side], ask: Ask) -> tuple[Prompt, ...]:
-    pools = [pool for side in reversed(sides) if (pool := _own_prompts(side)) is not None]
+    asked = [captions.read(ask.captions)] if ask.captions else []
+    pools = [*asked, *(pool for side in reversed(sides) if (pool := _own_prompts(side)) is not None)]
     standard = in_order(pools[0] if pools else sides[-1].world_prompts())  # type: ignore[union-attr]  # no pool: all are live
     chosen = standard[: ask.prompts or (len(standard) if pools else WHOLE_WORLD)]
     if lacking := [line for pool in pools[1:] for line in missing_prompts(pool, chosen)]:

@@ -47,7 +47,9 @@ class Live:
     def world_prompts(self) -> tuple[Prompt, ...]:
         """The test prompts of the world that the arm was made for."""
         if not isinstance(self.arm, OfWorld):
-            raise UserError(f"{self.name} belongs to no world: compare it with videos or saved results, which bring prompts")
+            raise UserError(
+                f"{self.name} belongs to no world: give --captions FILE, or compare it with videos or saved results"
+            )
         return self.arm.world.prompts("test")
 
     def protocol(self) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -73,7 +72,7 @@ FILES = (VBENCH, KINETICS, LICENCE, WAN, I2V)
 
 def cache() -> Path:
     """The folder of VBench's data: `$SALT_CACHE/vbench`, or ~/.cache/salt_bench/vbench."""
-    return Path(os.environ.get("SALT_CACHE") or Path.home() / ".cache" / "salt_bench") / "vbench"
+    return files.cache() / "vbench"
 
 
 def find(file: DataFile, path: Path | None = None) -> Path:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from salt_bench.errors import UserError
 from salt_train import published
+from salt_train.codecs.store import Store, key
 from salt_train.codecs.streamed import Step, Streamed
 
 
@@ -55,13 +59,34 @@ class WanVAEWeights(torch.nn.Module):
 
     def __init__(self, codec: WanVAE, vae: Any) -> None:
         super().__init__()
-        self.codec, self.vae, self.step = codec, vae, Step(vae)
+        self.codec, self.vae, self.store, self.step = codec, vae, Store("latents"), Step(vae)
         self.register_buffer("std", torch.ones(codec.channels), persistent=False)
         for name, values in (("mean", vae.config.latents_mean), ("scale", vae.config.latents_std)):
             self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1, 1), persistent=False)
 
     def encode(self, frames: Tensor) -> Tensor:
-        """The mean of the posterior, normalised."""
+        """The mean of the posterior, normalised. A video is encoded once for all runs, and kept on disk (`store`).
+
+        Raises UserError for videos of another length or size."""
+        wanted = (self.codec.frames, self.codec.height, self.codec.width)
+        if tuple(frames.shape[1:4]) != wanted:
+            said = (f"{t} frames of {h}×{w}" for t, h, w in (wanted, frames.shape[1:4]))
+            raise UserError("a video for this codec has {}, got {}; cut and scale it first".format(*said))
+        return torch.stack([self._kept(video) for video in frames])
+
+    def _kept(self, video: Tensor) -> Tensor:
+        name = key(hashlib.sha256(video.cpu().contiguous().numpy().data).hexdigest(), str(tuple(video.shape)), self.digest)
+        found = self.store.get(name)
+        if found is None:
+            found = self._encoded(video[None])[0].cpu()
+            self.store.put(name, found)
+        return found.to(video.device)
+
+    @cached_property
+    def digest(self) -> str:
+        return published.digest(self.codec.source, published.VAE)
+
+    def _encoded(self, frames: Tensor) -> Tensor:
         x = frames.movedim(-1, 1).float() / 127.5 - 1
         with torch.no_grad():
             return (self.vae.encode(x).latent_dist.mode() - self.mean) / self.scale

@@ -11,8 +11,13 @@ import typer
 from salt_bench.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
     from salt_train.convert.network import Pick
 
+SUFFIXES = (".safetensors", ".pt", ".pth", ".distcp")
 UNNAMED = "one network"
 """What a part without a name is called."""
 
@@ -62,35 +67,49 @@ def foreign(path: Path) -> bool:
     """Whether `path` is weights that no recipe of ours made: a file, or a folder with such files in it."""
     from salt_train import checkpoint, published
 
-    if (path / checkpoint.RECIPE).is_file() or (path / checkpoint.WEIGHTS).is_file():
+    if any((path / name).is_file() for name in (checkpoint.RECIPE, checkpoint.WEIGHTS, checkpoint.RESUME)):
         return False
-    return path.is_file() or any(list(place.glob("*.safetensors")) for place in (path, path / published.TRANSFORMER))
+    places = (path, path / published.TRANSFORMER)
+    return path.is_file() or any(any(place.glob(f"*{suffix}")) for place in places for suffix in SUFFIXES)
 
 
 def inspect(path: Path) -> None:
-    """Prints what a file or folder of weights is: format, networks, parameters, model, keys that fit nothing."""
-    from salt_train.convert import network, reading
+    """Prints what a file or folder of weights is: format, networks, wrapping, parameters, model, keys that fit nothing.
+
+    Files are mapped; no tensor is brought into memory."""
+    from salt_train.convert import names, network, reading
     from salt_train.convert.network import Pick
 
     found = reading.parts(path)
     held = [f"{part or UNNAMED} ({len(tensors)} tensors)" for part, tensors in sorted(found.items())]
     print(f"{'format':<8} {reading.kind(path)}")
     print(f"{'holds':<8} {', '.join(held)}")
-    for part in sorted(part for part in found if not network.is_lora(found[part])):
-        _describe(Pick(path, part))
+    for part in sorted(found):
+        print(f"\n{part or UNNAMED}")
+        print(f"{'around':<8} {', '.join(names.wrapping(found[part])) or 'nothing: plain keys'}")
+        if network.is_lora(found[part]):
+            _describe_change(found[part])
+        else:
+            _describe(Pick(path, part))
+
+
+def _describe_change(tensors: Mapping[str, Tensor]) -> None:
+    """What low-rank changes are; whether they fit depends on their base, and `--lora` sees to that."""
+    downs = [tensor for key, tensor in tensors.items() if ".lora_A" in key]
+    ranks = ", ".join(map(str, sorted({len(down) for down in downs})))
+    print(f"{'change':<8} of {len(downs)} weights, rank {ranks}: merged by salt-train convert BASE OUT --lora FILE")
 
 
 def _describe(pick: Pick) -> None:
     from salt_train.convert import network
 
-    print(f"\n{pick.take or UNNAMED}")
     try:
         found = network.read(pick)
         sizes, wrong = network.check(found, pick)
     except UserError as error:
         print(f"{'model':<8} {error}")
         return
-    print(f"{'names':<8} {found.layout}'s")
+    print(f"{'names':<8} {'Wan' if found.layout == 'wan' else found.layout}'{'s' if found.layout == 'wan' else ''}")
     print(f"{'numbers':<8} {found.numbers:,} in {found.dtypes}")
     print(f"{'model':<8} {sizes.model}: {sizes.layers} blocks of width {sizes.width}")
     if wrong:

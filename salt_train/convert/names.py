@@ -69,9 +69,27 @@ def plain(key: str) -> str:
     """`key` without what wrappers and holders added to it."""
     for wrapper in WRAPPERS:
         key = key.replace(wrapper, "")
-    while head := next((head for head in LEADING if key.startswith(head)), ""):
+    while head := _head(key):
         key = key.removeprefix(head)
     return key
+
+
+def wrapping(keys: Iterable[str]) -> tuple[str, ...]:
+    """All that wrappers and holders added to any of `keys`, holders first, from the outside in."""
+    heads: dict[str, None] = {}
+    inside: set[str] = set()
+    for key in keys:
+        inside |= {wrapper for wrapper in WRAPPERS if wrapper in key}
+        for wrapper in inside:
+            key = key.replace(wrapper, "")
+        while head := _head(key):
+            heads[head] = None
+            key = key.removeprefix(head)
+    return (*heads, *(wrapper for wrapper in WRAPPERS if wrapper in inside))
+
+
+def _head(key: str) -> str:
+    return next((head for head in LEADING if key.startswith(head)), "")
 
 
 def layout(keys: Iterable[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,15 @@ from tiny import quiet, teacher
 from salt_bench import files
 from salt_train import train as training
 from salt_train.train import train
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Captions, latents and digests are kept where nobody else looks."""
+    folder, patch = tmp_path_factory.mktemp("cache"), pytest.MonkeyPatch()
+    patch.setenv("SALT_CACHE", str(folder))
+    yield folder
+    patch.undo()
 
 
 @pytest.fixture

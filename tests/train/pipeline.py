@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,18 @@ from salt_train.recipe import Recipe
 
 WORDS, TOKENS = 16, 6
 CAPTIONS = "a red square\na blue cross &amp; a  green one\n\nsnow\n"
+PARTS = {
+    "scheduler": ("diffusers", "FlowMatchEulerDiscreteScheduler"),
+    "text_encoder": ("transformers", "UMT5EncoderModel"),
+    "tokenizer": ("transformers", "PreTrainedTokenizerFast"),
+    "transformer": ("diffusers", "WanTransformer3DModel"),
+    "vae": ("diffusers", "AutoencoderKLWan"),
+}
 
 
 def tiny_pipeline(folder: Path) -> Path:
-    """transformer, text_encoder, tokenizer and vae of the real classes."""
-    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+    """A whole `WanPipeline`, its parts of the real classes."""
+    from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
     from transformers import UMT5Config, UMT5EncoderModel
 
     torch.manual_seed(0)
@@ -28,11 +36,15 @@ def tiny_pipeline(folder: Path) -> Path:
     config = UMT5Config(vocab_size=40, d_model=WORDS, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
     UMT5EncoderModel(config).save_pretrained(folder / "text_encoder")
     AutoencoderKLWan(base_dim=4, z_dim=16, num_res_blocks=1).save_pretrained(folder / "vae")
-    _tokenizer().save_pretrained(folder / "tokenizer")
+    tokenizer().save_pretrained(folder / "tokenizer")
+    FlowMatchEulerDiscreteScheduler(shift=5.0).save_pretrained(folder / "scheduler")
+    index = {"_class_name": "WanPipeline", **{name: list(kind) for name, kind in PARTS.items()}}
+    (folder / "model_index.json").write_text(json.dumps(index))
     return folder
 
 
-def _tokenizer():  # type: ignore[no-untyped-def]
+def tokenizer():  # type: ignore[no-untyped-def]
+    """Splits at white space and knows a few words."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

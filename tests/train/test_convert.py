@@ -11,16 +11,18 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from weights import net, pick, same, saved, wan
+from test_convert_names import IMAGES, LARGE
+from weights import IMAGE, net, pick, same, saved, wan
 
 from salt_bench import files
 from salt_bench.errors import UserError, WrongUse
 from salt_train import cli, published
 from salt_train.backbones.wan import WanSpec
-from salt_train.convert import conversion, lora, network
+from salt_train.convert import conversion, lora, network, writing
 from salt_train.convert.conversion import Wish, convert
 from salt_train.convert.names import to_wan
 from salt_train.convert.sizes import Sizes, expected
+from salt_train.convert.writing import Entry
 
 SHARD = 1_000_000
 
@@ -64,6 +66,26 @@ def test_a_round_trip_gives_the_same_velocity(source: Path, tmp_path: Path) -> N
     assert not torch.equal(velocity(net(1)), there)
     assert len(list((tmp_path / "a" / "transformer").glob("*.safetensors"))) > 1
     assert [p.name for p in (tmp_path / "c" / "transformer").glob("*.safetensors")] == ["diffusion_pytorch_model.safetensors"]
+
+
+def test_a_network_that_reads_pictures_makes_the_round_trip_too(tmp_path: Path) -> None:
+    there = net(7, **IMAGE)
+    path = saved(tmp_path / "i2v.pt", {"model": {f"model.{to_wan(k)}": t for k, t in there.state_dict().items()}})
+    assert "model.blocks.0.cross_attn.k_img.weight" in torch.load(path, weights_only=True)["model"]
+    convert(pick(path), tmp_path / "a", Wish(shard=SHARD), quiet)
+    convert(pick(tmp_path / "a"), tmp_path / "b", Wish(to="wan"), quiet)
+    convert(pick(tmp_path / "b"), tmp_path / "c", Wish(), quiet)
+    draw = torch.Generator().manual_seed(3)
+    x, words, picture = (torch.randn(*shape, generator=draw) for shape in ((1, 36, 2, 4, 6), (1, 5, 16), (1, 4, 20)))
+    with torch.no_grad():
+        one, two, three, other = (
+            n(x, torch.tensor([625.0]), words, picture, return_dict=False)[0]
+            for n in (there, loaded(tmp_path / "a"), loaded(tmp_path / "c"), net(8, **IMAGE))
+        )
+    assert torch.equal(one, two)
+    assert torch.equal(one, three)
+    assert not torch.equal(one, other)
+    assert json.loads((tmp_path / "b" / "config.json").read_text())["model_type"] == "i2v"
 
 
 def test_wans_own_names_come_back_as_they_were(source: Path, tmp_path: Path) -> None:
@@ -199,6 +221,18 @@ def test_memory_is_that_of_a_shard_not_of_the_file(tmp_path: Path) -> None:
     assert grown < 3 * shard + 32e6 < file / 3, f"{grown / 1e6:.0f} MB for a file of {file / 1e6:.0f} MB"
 
 
+@pytest.mark.parametrize("sizes", [LARGE, IMAGES], ids=["T2V", "I2V"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_at_14b_no_piece_that_is_in_memory_is_large(sizes: Sizes, dtype: torch.dtype) -> None:
+    """What the test above measures, three shards and one tensor in float32, at the published size; on the meta device."""
+    entries = [Entry(key, key, shape, dtype) for key, shape in expected(sizes)]
+    groups = writing.shards(entries)
+    whole, shard = sum(e.bytes for e in entries), max(sum(e.bytes for e in group) for group in groups)
+    assert whole > (28e9 if dtype is torch.bfloat16 else 56e9)
+    assert 3 * shard + 4 * max(e.bytes // dtype.itemsize for e in entries) < 4e9
+    assert sum(map(len, groups)) == len(entries)
+
+
 def memory(field: str) -> int:
     """Bytes of this process, by the kernel's name of them."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -234,8 +268,25 @@ def test_the_commands_convert_and_inspect(source: Path, tmp_path: Path, salt: Ca
     assert "fits     all 96 keys of WanTransformer3DModel, none missing" in out
     code, out, _ = salt("inspect", source)
     assert "holds    generator (96 tensors), generator_ema (96 tensors)" in out
-    assert out.count("names    wan's") == 2
+    assert out.count("names    Wan's") == 2
+    assert out.count("around   model.\n") == 2
     assert "no published size of Wan 2.1 (T2V): 3 blocks of width 128" in out
+
+
+def test_inspect_says_what_stands_around_keys_and_what_a_lora_is(
+    tmp_path: Path, salt: Callable[..., tuple[int, str, str]]
+) -> None:
+    tensors = {"generator_lora": change(TARGETS), "generator": wan(0, "module._orig_mod.model._fsdp_wrapped_module.")}
+    code, out, _ = salt("inspect", saved(tmp_path / "both.pt", tensors))
+    assert code == 0
+    assert "around   module., model., _fsdp_wrapped_module., _orig_mod.\n" in out
+    assert "generator_lora\naround   base_model.model.\nchange   of 3 weights, rank 2: merged by salt-train convert" in out
+    (tmp_path / "folder").mkdir()
+    saved(tmp_path / "folder" / "weights.pth", wan(0))
+    assert "torch zip, 1 file" in salt("inspect", tmp_path / "folder")[1]
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "__0_0.distcp").touch()
+    assert "is a distributed checkpoint" in salt("inspect", tmp_path / "shards")[2]
 
 
 def test_the_commands_say_what_is_wrong(source: Path, tmp_path: Path, salt: Callable[..., tuple[int, str, str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 import sys
@@ -18,7 +19,10 @@ from salt_bench.report import published
 from salt_train import cli
 from salt_train.caches.full import Full
 from salt_train.caches.window import Window
-from salt_train.released import RELEASED, Released, arm, find, released_arm
+from salt_train.codecs.umt5 import UMT5
+from salt_train.codecs.wan_vae import WanVAE
+from salt_train.recipe import Recipe
+from salt_train.released import RELEASED, Released, Settings, arm, find, listing, released_arm
 from salt_train.sampler import FlowSampler
 
 RUN = [entry for entry in RELEASED if entry.sampling]
@@ -28,7 +32,7 @@ FOUR, TWO = (1, 0.9375, 5 / 6, 0.625), (1, 5 / 6)
 
 def test_names_are_theirs_alone_and_scores_are_published() -> None:
     names = [entry.name for entry in RELEASED]
-    assert len(set(names)) == len(names) == 25
+    assert len(set(names)) == len(names) == 26
     known = set(published.load()["model"])
     scored = {entry.name: entry.scores_as for entry in RELEASED if entry.scores_as}
     assert set(scored.values()) <= known
@@ -133,12 +137,84 @@ def test_the_list_names_them_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [entry.name for entry in RELEASED]
     assert "    sampled  2 sde steps, chunks of 1, Full" in lines
+    assert "    sampled  4 sde steps, chunks of 3, Window (window 12, sink 3)" in lines
+    assert "    grid     1000 937.5 833.3 625.0" in lines
+    assert "    scores   “LongLive” in salt_bench/report/published_scores.csv" in lines
 
 
 def test_an_arm_samples_what_is_in_its_folder(tmp_path: Path) -> None:
     folder = tiny_pipeline(tmp_path / "pipeline")
-    made = small(arm("causal-forcing++-2step", folder, str(folder)), folder)
+    made = small(arm("causal-forcing++-2step", folder, Settings(str(folder))), folder)
     made = replace(made, codec=replace(made.codec, frames=9))
     assert made.prepare(0, tmp_path, quiet) is False
     clip = next(iter(FlowSampler.load(made, tmp_path)(made.world.prompts("train")[:1], 0)))
     assert clip.frames().shape == (9, 32, 32, 3)
+
+
+# --- what a folder is, and what a word says of it ----------------------------------------------------------------------------
+
+
+def folder_of(path: Path, **config: object) -> Path:
+    """A converted folder whose network is as large as its configuration says."""
+    said = {"num_attention_heads": 2, "attention_head_dim": 128, "in_channels": 16, "out_channels": 16, "num_layers": 3}
+    said |= {"ffn_dim": 64, "freq_dim": 32, "text_dim": 24}
+    (path / "transformer").mkdir(parents=True)
+    (path / "transformer" / "config.json").write_text(json.dumps(said | config))
+    (path / "transformer" / "x.safetensors").touch()
+    return path
+
+
+def test_a_word_says_which_pipeline_and_how_long_and_large(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine")
+    made = registry.arm(f"released:longlive@{folder},pipeline=there,frames=57,height=32,width=64")
+    assert isinstance(made, Recipe)
+    assert made.codec == WanVAE("there", 57, 32, 64)
+    assert made.text == UMT5("there", words=24)
+    assert (made.backbone.width, made.backbone.heads, made.backbone.layers, made.backbone.hidden) == (256, 2, 3, 64)
+    assert (made.backbone.frequencies, made.backbone.timeless, made.weights) == (32, True, str(folder))
+    assert made.sampling == find("longlive").sampling
+    assert arm("longlive", tmp_path / "nowhere").codec.shape() == (16, 21, 60, 104)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("frames=13", "longlive: chunks fill the video: 4 latent frames are not 3 and a multiple of 3"),
+        ("frames=58", r"longlive: Wan's clips have 4n \+ 1 frames"),
+        ("frame=57", r"got 'frame=57'; did you mean frames\?"),
+        ("height=tall", "the option height is of type int"),
+    ],
+)
+def test_a_wrong_setting_of_a_word_is_named(settings: str, said: str, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine")
+    with pytest.raises(WrongUse, match=said):
+        registry.arm(f"released:longlive@{folder},{settings}")
+
+
+def test_a_network_that_reads_pictures_says_how_it_can_be_sampled(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "i2v", in_channels=36, image_dim=1280)
+    with pytest.raises(UserError, match=r"i2v is image-to-video: .*sample it with diffusers:.*@transformer=.*i2v,steps=4"):
+        registry.arm(f"released:self-forcing@{folder}")
+    with pytest.raises(WrongUse, match=r"lightx2v-i2v-14b is not sampled here: .*; convert it, then diffusers:"):
+        arm("lightx2v-i2v-14b", tmp_path)
+    (folder / "transformer" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="does not say how large the network is"):
+        registry.arm(f"released:self-forcing@{folder}")
+
+
+def test_every_entry_says_all_that_a_reader_asks() -> None:
+    said = "\n".join(listing())
+    for entry in RELEASED:
+        lines = _lines_of(entry.name)
+        assert {"weights", "sampled", "clip", "prompts", "licence"} <= set(lines), entry.name
+        assert ("grid" in lines) == (entry.sampling is not None)
+        assert ("note" in lines) or entry.sampling is not None, "what cannot be sampled says why"
+    assert "1000 933.8 852.9 609.0" in said
+    assert "1000 995.9 991.7 … 92.6" in said
+
+
+def _lines_of(name: str) -> dict[str, str]:
+    lines = list(listing())
+    first = lines.index(name) + 1
+    last = next((i for i, line in enumerate(lines[first:], first) if not line.startswith(" ")), len(lines))
+    return dict(line.strip().split(maxsplit=1) for line in lines[first:last])

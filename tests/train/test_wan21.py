@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pipeline import CAPTIONS, TOKENS, WORDS, small, tiny_pipeline
 from tiny import contents, quiet
 
-from salt_bench import record
+from salt_bench import files, record, videos
 from salt_bench.errors import UserError, WrongUse
 from salt_bench.rng import Draws
+from salt_bench.types import ArrayClip, Prompt
 from salt_train import codecs, setups
 from salt_train.codecs.umt5 import NEGATIVE, UMT5, UMT5Captions, tidy
 from salt_train.codecs.wan_vae import WanVAE
@@ -176,6 +178,42 @@ def test_the_same_recipe_trains_on_a_tiny_pipeline(name: str, folder: Path, tmp_
     clip = next(iter(FlowSampler.load(recipe, tmp_path / "checkpoints")(recipe.world.prompts("train")[:1], 0)))
     assert clip.frames().shape == (21, 32, 32, 3)
     assert clip.fps == 16.0
+
+
+def test_teacher_forcing_learns_from_a_folder_of_videos_encoded_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SALT_CACHE", str(tmp_path / "cache"))
+    films, draw = tmp_path / "films", np.random.default_rng(0)
+    for text in ("a red square", "snow"):
+        pixels = draw.integers(0, 256, (21, 32, 32, 3), dtype=np.uint8)
+        clip = ArrayClip(Prompt(text, text, ""), 0, pixels, 16.0)
+        files.write_bytes(films / f"{text}-0.mp4", videos.encoded(clip, videos.LOSSLESS))
+    recipe = small(causal_forcing("ar", setup="wan21"), folder, steps=3)
+    (tmp_path / "captions.txt").write_text("a red square\nsnow\n")
+    world = PromptFile(str(tmp_path / "captions.txt"), videos=str(films))
+    recipe = replace(recipe, world=world)
+    assert record.load(record.dump(recipe)) == recipe
+    assert np.array_equal(world.render(world.prompts("train")[1:], 5)[0], pixels)
+    made = train(recipe, tmp_path / "checkpoints", quiet)
+    assert len(contents(made)["log.jsonl"].splitlines()) == 3
+    assert len(list((tmp_path / "cache" / "latents").rglob("*.safetensors"))) == 2, "six clips, two videos"
+
+
+def test_a_folder_of_videos_names_what_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "captions.txt").write_text("a\nb\n")
+    world = PromptFile(str(tmp_path / "captions.txt"), videos=str(tmp_path))
+    for text, frames in (("a", 5), ("b", 9)):
+        clip = ArrayClip(Prompt(text, text, ""), 0, np.zeros((frames, 16, 16, 3), np.uint8), 16.0)
+        files.write_bytes(tmp_path / f"{text}-0.mp4", videos.encoded(clip))
+    with pytest.raises(UserError, match=r"differ in frames, height or width \(5×16×16, 9×16×16\)"):
+        world.render(world.prompts("train"), 0)
+    assert world.render(world.prompts("train"), 0, 5).shape == (2, 5, 16, 16, 3)
+    with pytest.raises(UserError, match=r"holds no video of 'c'; add c-0\.mp4"):
+        world.render([Prompt("c", "c", "")], 0)
+    (tmp_path / "a-0.mp4").write_bytes(b"no film")
+    with pytest.raises(UserError, match=r"a-0\.mp4 is no video that can be read"):
+        world.render(world.prompts("train")[:1], 0)
 
 
 def test_published_weights_are_what_the_network_has(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""Pipelines of diffusers' own classes with tiny random weights, each saved as its folder."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from pipeline import WORDS, tokenizer
+
+
+def _text() -> Any:
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    return UMT5EncoderModel(UMT5Config(vocab_size=40, d_model=WORDS, d_kv=8, d_ff=16, num_layers=1, num_heads=2))
+
+
+def _saved(pipeline: Any, folder: Path) -> Path:
+    with warnings.catch_warnings(action="ignore"):
+        pipeline.save_pretrained(folder)
+    return folder
+
+
+def _wan(channels: int, **image: int) -> Any:
+    from diffusers import WanTransformer3DModel
+
+    return WanTransformer3DModel(
+        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=channels, out_channels=16,
+        text_dim=WORDS, freq_dim=16, ffn_dim=32, num_layers=1, **image,
+    )  # fmt: skip
+
+
+def wan_i2v(folder: Path) -> Path:
+    """Wan 2.1's image-to-video: 36 channels, and what CLIP sees in the picture."""
+    from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanImageToVideoPipeline
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
+
+    torch.manual_seed(1)
+    sees = CLIPVisionConfig(
+        hidden_size=8, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2, image_size=16, patch_size=8
+    )
+    return _saved(
+        WanImageToVideoPipeline(
+            tokenizer(), _text(), AutoencoderKLWan(base_dim=4, z_dim=16, num_res_blocks=1),
+            FlowMatchEulerDiscreteScheduler(shift=3.0), CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16),
+            CLIPVisionModel(sees), _wan(36, image_dim=8, added_kv_proj_dim=24),
+        ),
+        folder,
+    )  # fmt: skip
+
+
+def skyreels(folder: Path) -> Path:
+    """SkyReels-V2, text to video."""
+    from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, SkyReelsV2Pipeline, SkyReelsV2Transformer3DModel
+
+    torch.manual_seed(2)
+    net = SkyReelsV2Transformer3DModel(
+        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=16, out_channels=16, text_dim=WORDS,
+        freq_dim=16, ffn_dim=32, num_layers=1,
+    )  # fmt: skip
+    vae = AutoencoderKLWan(base_dim=4, z_dim=16, num_res_blocks=1)
+    return _saved(SkyReelsV2Pipeline(tokenizer(), _text(), net, vae, FlowMatchEulerDiscreteScheduler(shift=8.0)), folder)
+
+
+def _ltx_parts() -> tuple[Any, ...]:
+    from diffusers import AutoencoderKLLTXVideo, FlowMatchEulerDiscreteScheduler, LTXVideoTransformer3DModel
+    from transformers import T5Config, T5EncoderModel
+
+    torch.manual_seed(3)
+    vae = AutoencoderKLLTXVideo(
+        latent_channels=8, block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(8, 8, 8, 8), layers_per_block=(1,) * 5,
+        decoder_layers_per_block=(1,) * 5, spatio_temporal_scaling=(True, True, False, False),
+        decoder_spatio_temporal_scaling=(True, True, False, False), decoder_inject_noise=(False,) * 5,
+        upsample_residual=(False,) * 4, upsample_factor=(1,) * 4, timestep_conditioning=False, patch_size=1, patch_size_t=1,
+    )  # fmt: skip
+    net = LTXVideoTransformer3DModel(
+        in_channels=8, out_channels=8, num_attention_heads=2, attention_head_dim=8, cross_attention_dim=16, num_layers=1,
+        caption_channels=WORDS,
+    )  # fmt: skip
+    text = T5EncoderModel(T5Config(vocab_size=40, d_model=WORDS, d_kv=8, d_ff=16, num_layers=1, num_heads=2))
+    return FlowMatchEulerDiscreteScheduler(), vae, text, tokenizer(), net
+
+
+def ltx(folder: Path) -> Path:
+    """LTX-Video: packed latents, T5, a frame rate that its network is told."""
+    from diffusers import LTXPipeline
+
+    return _saved(LTXPipeline(*_ltx_parts()), folder)
+
+
+def ltx_i2v(folder: Path) -> Path:
+    """LTX-Video from a picture."""
+    from diffusers import LTXImageToVideoPipeline
+
+    return _saved(LTXImageToVideoPipeline(*_ltx_parts()), folder)
