@@ -62,15 +62,15 @@ def run(
 @app.command()
 def resume(folder: Annotated[Path, typer.Argument(help="The folder of a stopped run.", show_default=False)]) -> None:
     """Say how far a stopped run is and which command goes on."""
-    from salt_train import checkpoint
+    from salt_train import checkpoint, paused
 
     if (folder / checkpoint.RECIPE).is_file():
         print(f"{folder} is finished: nothing to resume")
         return
-    state = checkpoint.resume(folder)
-    if state is None:
+    done = paused.updates(folder)
+    if done is None:
         raise UserError(f"{folder} holds no stopped run ({checkpoint.RESUME} is missing); start it with salt-train run")
-    print(f"{folder} stopped after {len(json.loads(state['log']))} updates; the command that started it goes on from there")
+    print(f"{folder} stopped after {done} updates; the command that started it goes on from there")
 
 
 @app.command("list")
