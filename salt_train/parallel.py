@@ -112,11 +112,11 @@ def laid_out(net: Backbone, layout: Layout, learns: bool) -> Backbone:
     if learns and layout.checkpointing:
         net.recompute()
     if layout.sharded:
-        _shard(net, layout.device)
+        _shard(net, layout.device, learns)
     return net
 
 
-def _shard(net: Backbone, device: str) -> None:
+def _shard(net: Backbone, device: str, learns: bool) -> None:
     """Cuts the parameters among the processes, block by block (FSDP2): a block is gathered when it is needed, in the dtype of
     products, and let go behind. Gradients are averaged in float32."""
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
@@ -125,8 +125,11 @@ def _shard(net: Backbone, device: str) -> None:
         raise WrongUse("a sharded network needs a job of processes: start it with salt-train run, or with torchrun")
     ranks = mesh(device, dist.get_world_size())
     policy = MixedPrecisionPolicy(net.compute, torch.float32, cast_forward_inputs=False)
-    for part in net.pieces():  # the root comes last, and is let go too: or it would be stale after a step
-        fully_shard(part, mesh=ranks, mp_policy=policy, reshard_after_forward=True)
+    *blocks, root = net.pieces()
+    for block in blocks:
+        fully_shard(block, mesh=ranks, mp_policy=policy, reshard_after_forward=True)
+    # What stays gathered would be stale after a step; but what never learns may be needed by the gradient of a block's output.
+    fully_shard(root, mesh=ranks, mp_policy=policy, reshard_after_forward=learns)
 
 
 def here(tensors: Iterable[Tensor]) -> list[Tensor]:
