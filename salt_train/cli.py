@@ -27,6 +27,14 @@ app = typer.Typer(
 Runs = Annotated[Path, typer.Option(help="Work folder; checkpoints go to <runs>/checkpoints/<fingerprint>.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A parameter of the method, as in --set points=8.")]
 
+Micro = Annotated[int | None, typer.Option(min=1, help="Videos that a process takes at once; the batch stays what it is.")]
+Shard = Annotated[bool, typer.Option("--shard", help="Cut networks and optimisers among the processes (FSDP2).")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Compute = Annotated[str | None, typer.Option(help="Matrix products in float32 or bfloat16; bfloat16 is usual on cuda.")]
+Frozen = Annotated[str, typer.Option(help="What networks that do not learn are kept in: float32 or bfloat16.")]
+Checkpointing = Annotated[bool, typer.Option("--checkpointing", help="Compute blocks again in the backward pass.")]
+Offload = Annotated[bool, typer.Option("--offload", help="On cuda: what is not needed at the moment lies in the CPU's memory.")]
+
 
 @app.command()
 def run(
@@ -34,10 +42,18 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Training seed, instead of the recipe's own.")] = None,
     set_: Set = None,
     runs: Runs = Path("runs"),
-    processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, one thread each.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch; with --device cuda one per GPU.")] = 1,
+    micro: Micro = None,
+    shard: Shard = False,
+    device: Device = "cpu",
+    compute: Compute = None,
+    frozen: Frozen = "float32",
+    checkpointing: Checkpointing = False,
+    offload: Offload = False,
     again: Annotated[bool, typer.Option("--again", help="Train even where the package ships this checkpoint.")] = False,
 ) -> None:
-    """Train a method, its teacher first if that is missing. Stop it at any time: the same command goes on."""
+    """Train a method, its teacher first if that is missing. Stop it at any time: the same command goes on, with as many
+    processes as you like. How a run is laid out changes no loss beyond rounding; `salt-train plan` says what fits."""
     from salt_train import checkpoint
     from salt_train.recipe import checkpoints
 
@@ -52,7 +68,7 @@ def run(
     from salt_train import launch
 
     try:
-        launch.train(recipe, runs, processes)
+        launch.train(recipe, runs, processes, _layout(micro, shard, device, compute, frozen, checkpointing, offload))
     except KeyboardInterrupt:  # here, since typer ends the process without a word
         print("stopped; the same command goes on where this one stopped", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
@@ -136,6 +152,15 @@ def _recipe(word: str, settings: list[str]):  # type: ignore[no-untyped-def]  # 
         return function(**values)
     except (ValueError, TypeError) as error:
         raise WrongUse(f"{word} refuses {' '.join(f'--set {s}' for s in settings)}: {error}") from None
+
+
+def _layout(micro: int | None, shard: bool, device: str, compute: str | None, frozen: str, checkpointing: bool, offload: bool):  # type: ignore[no-untyped-def]
+    from salt_train.layout import Layout
+
+    try:
+        return Layout(micro, shard, device, compute, frozen, checkpointing, offload)
+    except ValueError as error:
+        raise WrongUse(str(error)) from None
 
 
 def _parsed(text: str) -> object:

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from salt_bench.errors import WrongUse
+from salt_bench.errors import UserError, WrongUse
 from salt_train.backbones.base import Backbone
 from salt_train.layout import PLAIN, Layout
 
@@ -79,17 +79,22 @@ ALONE = Crew()
 
 
 def crew(batch: int, layout: Layout) -> Crew:
-    """This process's place in the job that torchrun started, or alone; every part of a batch of `batch` has the same size.
-
-    Raises WrongUse where the batch does not divide."""
+    """This process's place in the job that torchrun started, or alone."""
     rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    return Crew(rank, ranks, parts(batch, ranks, layout), layout)
+
+
+def parts(batch: int, ranks: int, layout: Layout) -> int:
+    """In how many parts each of `ranks` processes takes its share of `batch` videos.
+
+    Raises WrongUse where the batch does not divide: it is the recipe's, whatever the layout."""
     if batch % ranks:
         raise WrongUse(f"a batch of {batch} does not divide among {ranks} processes; change the one or the other")
     micro = layout.micro or batch // ranks
     if batch // ranks % micro:
         asked = f"a batch of {batch} is no multiple of {ranks} processes × {micro} videos"
         raise WrongUse(f"{asked}; choose a `micro` that divides {batch // ranks}")
-    return Crew(rank, ranks, batch // ranks // micro, layout)
+    return batch // ranks // micro
 
 
 @lru_cache(maxsize=1)
@@ -109,8 +114,8 @@ def laid_out(net: Backbone, layout: Layout, learns: bool) -> Backbone:
     net = net.to(layout.device) if learns else net.to(layout.device, dtype(layout.frozen))
     rounded = "bfloat16" in (layout.products, "float32" if learns else layout.frozen)
     net.compute = torch.bfloat16 if rounded else None
-    if learns and layout.checkpointing:
-        net.recompute()
+    if layout.checkpointing:
+        net.recompute()  # the teacher too: alignment's gradient goes through it
     if layout.sharded:
         _shard(net, layout.device, learns)
     return net
@@ -171,6 +176,8 @@ def start(layout: Layout) -> bool:
         return False
     backend = "gloo"
     if layout.device == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError("no GPU that this build of torch can use; train with --device cpu")
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         backend = "cpu:gloo,cuda:nccl"
     if "RANK" in os.environ:

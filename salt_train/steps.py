@@ -61,7 +61,7 @@ class Steps:
             teacher=nets.teacher,
             ema=nets.ema,
             cond=cond,
-            null=self.captions.null(cond),
+            null=self.captions.null(cond).to(device),
             grid=grid,
             update=recipe.update,
             exits=(recipe.chunks or Chunks()).exits(draws, grid, count),

@@ -77,7 +77,9 @@ def _one(rank: int, ranks: int, port: str, work: Callable[[], object]) -> None:
     os._exit(code)
 
 
-def trained(recipe: Recipe, root: Path, ranks: int, layout: Layout = PLAIN, log: Log = quiet, ends: tuple[int, ...] = (0,)) -> None:
+def trained(
+    recipe: Recipe, root: Path, ranks: int, layout: Layout = PLAIN, log: Log = quiet, ends: tuple[int, ...] = (0,)
+) -> None:
     if ranks == 1 and not layout.sharded and ends == (0,):
         training.train(recipe, root, log, layout)
     else:

@@ -52,7 +52,9 @@ def test_shares_are_the_batch() -> None:
 
 def test_a_batch_that_does_not_divide_into_parts_is_named() -> None:
     assert crew(12, Layout(micro=4)).shares() == [Share(0, 3), Share(1, 3), Share(2, 3)]
-    with pytest.raises(WrongUse, match=r"a batch of 12 is no multiple of 1 processes × 5 videos; choose a `micro` that divides 12"):
+    with pytest.raises(
+        WrongUse, match=r"a batch of 12 is no multiple of 1 processes × 5 videos; choose a `micro` that divides 12"
+    ):
         crew(12, Layout(micro=5))
 
 

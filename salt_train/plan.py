@@ -1,0 +1,134 @@
+"""Before a run: how much memory each GPU needs, whether it has it, and what to change if not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from salt_bench.errors import WrongUse
+from salt_train.forecast import Forecast, forecast
+from salt_train.layout import Layout
+from salt_train.recipe import Recipe
+
+CUTS = (1, 2, 4, 8, 16, 32, 64, 128)
+SPARE = 0.07  # of a GPU's memory: the CUDA context, the allocator's gaps and what kernels take for themselves
+UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30}
+TEXT_ENCODER = 22_700_000_000
+"""Bytes of Wan's UMT5-XXL encoder in float32. Captions are read on the CPU."""
+WAYS = (
+    ("checkpointing", "--checkpointing", {"checkpointing": True}),
+    ("frozen networks in bfloat16", "--frozen bfloat16", {"frozen": "bfloat16"}),
+    ("sharding", "--shard", {"shard": True}),
+    ("offload", "--offload", {"offload": True}),
+)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one of `gpus` GPUs needs, in bytes, at the worst moment of a run. `rows` are what is there at that moment and add up
+    to it; `phase` is the part of an update in which it comes."""
+
+    gpus: int
+    layout: Layout
+    phase: str
+    rows: dict[str, int]
+    memory: int
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.rows.values())
+
+    @property
+    def fits(self) -> bool:
+        return self.bytes <= (1 - SPARE) * self.memory
+
+    def data(self) -> dict[str, Any]:
+        """JSON types."""
+        said = {"gpus": self.gpus, "phase": self.phase, "bytes": self.bytes, "fits": self.fits, "options": flags(self.layout)}
+        return said | {"rows": self.rows}
+
+
+def demands(recipe: Recipe, layout: Layout, gpus: tuple[int, ...], memory: int) -> list[Demand]:
+    """What `recipe` needs on each number of GPUs.
+
+    Raises WrongUse where its batch does not divide."""
+    videos = layout.micro or 1
+    for n in gpus:
+        if recipe.batch % (n * videos):
+            raise WrongUse(f"a batch of {recipe.batch} is no multiple of {n} GPUs × {videos} videos; choose other numbers")
+    rounding = Layout(compute=layout.products, frozen=layout.frozen, checkpointing=layout.checkpointing)
+    found = forecast(recipe, rounding, videos, CUTS)
+    return [demand(found, layout, n, memory) for n in gpus]
+
+
+def demand(found: Forecast, layout: Layout, gpus: int, memory: int) -> Demand:
+    """The worst of the phases on that many GPUs."""
+    cut = gpus if layout.sharded else 1
+    phases = {phase: _rows(found, layout, phase, working[cut], cut) for phase, working in found.working.items()}
+    phases |= {f"step of the {phase}": _stepping(found, layout, phase, cut) for phase in found.working}
+    phase = max(phases, key=lambda name: sum(phases[name].values()))
+    return Demand(gpus, layout, phase, phases[phase], memory)
+
+
+def _rows(found: Forecast, layout: Layout, phase: str, working: float, cut: int) -> dict[str, int]:
+    """While losses and gradients are made."""
+    rows = _lasting(found, layout, phase, cut, stepping=False)
+    cache = min(found.cache, int(working))
+    rows |= {"gathered weights": max(part.gathered for part in found.lasting.values()) if layout.sharded else 0}
+    return rows | {"keys and values": cache, "activations and gradients": int(working) - cache}
+
+
+def _stepping(found: Forecast, layout: Layout, phase: str, cut: int) -> dict[str, int]:
+    """While an optimiser steps: activations are gone, gradients are whole."""
+    rows = _lasting(found, layout, phase, cut, stepping=True)
+    gradients = sum(part.gradients for name, part in found.lasting.items() if _learns(name, phase))
+    return rows | {"keys and values": found.cache, "activations and gradients": gradients // cut}
+
+
+def _lasting(found: Forecast, layout: Layout, phase: str, cut: int, stepping: bool) -> dict[str, int]:
+    rows = {}
+    for name, part in found.lasting.items():
+        away = layout.offload and name == "teacher" and phase == "critics"
+        rows[name] = 0 if away else part.weights // cut
+        if part.moments:
+            there = not layout.offload or (stepping and _learns(name, phase))
+            rows[f"{name}: moments"] = part.moments // cut if there else 0
+    return rows | {"captions": found.text}
+
+
+def _learns(name: str, phase: str) -> bool:
+    return name.startswith("critic") if phase == "critics" else name == "student"
+
+
+def remedies(recipe: Recipe, layout: Layout, gpus: int, memory: int) -> Iterator[tuple[str, Demand]]:
+    """What would make it smaller, one thing more at a time, until it fits."""
+    for _, option, change in WAYS:
+        if all(vars(layout)[name] == value for name, value in change.items()):
+            continue
+        layout = replace(layout, **change)
+        (found,) = demands(recipe, layout, (gpus,), memory)
+        yield option, found
+        if found.fits:
+            return
+
+
+def flags(layout: Layout) -> str:
+    """The options of `salt-train run` that ask for this layout."""
+    said = [f"--device {layout.device}"] if layout.device != "cpu" else []
+    said += [f"--micro {layout.micro}"] if layout.micro else []
+    said += [f"--compute {layout.compute}"] if layout.compute else []
+    said += [f"--frozen {layout.frozen}"] if layout.frozen != "float32" else []
+    return " ".join(said + [f"--{name}" for name in ("shard", "checkpointing", "offload") if vars(layout)[name]])
+
+
+def amount(text: str) -> int:
+    """Bytes in a word like 80GB, 40GiB or 640000.
+
+    Raises WrongUse where it is none."""
+    number = text.rstrip("aBbGgiIKkMmTt")
+    unit = text[len(number) :].upper() or "B"
+    try:
+        return int(float(number) * ({"B": 1} | UNITS)[unit])
+    except (ValueError, KeyError):
+        raise WrongUse(f"an amount of memory is a number and a unit, as in 80GB, got {text!r}") from None
