@@ -89,6 +89,32 @@ def resume(folder: Annotated[Path, typer.Argument(help="The folder of a stopped 
     print(f"{folder} stopped after {done} updates; the command that started it goes on from there")
 
 
+@app.command()
+def plan(
+    method: Annotated[str, typer.Argument(help="A method (see `salt-train list`) or a recipe.json.", show_default=False)],
+    setup: Annotated[str, typer.Option(help="The scale: wan21, wan21_14b, shapes.")] = "wan21",
+    set_: Set = None,
+    gpus: Annotated[str, typer.Option(help="Numbers of GPUs, as in 1,8.")] = "1,4,8,64",
+    memory: Annotated[str, typer.Option(help="What one GPU has.")] = "80GB",
+    micro: Micro = None,
+    shard: Shard = False,
+    device: Device = "cuda",
+    compute: Compute = None,
+    frozen: Frozen = "float32",
+    checkpointing: Checkpointing = False,
+    offload: Offload = False,
+    json_: Annotated[bool, typer.Option("--json", help="Bytes, for programs.")] = False,
+) -> None:
+    """Say how much memory a run needs on each GPU, before it is run, and which options make it fit. Takes seconds to minutes:
+    one update of the real networks is gone through, without data."""
+    from salt_train import plan as planning
+
+    recipe = _recipe(method, set_ or [], setup)
+    layout = _layout(micro, shard, device, compute, frozen, checkpointing, offload)
+    found = planning.demands(recipe, layout, planning.counts(gpus), planning.amount(memory))
+    print(json.dumps([d.data() for d in found], indent=1) if json_ else planning.page(recipe, found))
+
+
 @app.command("list")
 def list_(
     setup: Annotated[str, typer.Option(help="shapes, the embedded world, or wan21, Wan 2.1.")] = "shapes",
@@ -131,7 +157,7 @@ app.registered_commands[-1].name = "inspect"
 conversion.register(app)
 
 
-def _recipe(word: str, settings: list[str]):  # type: ignore[no-untyped-def]  # Recipe is imported late: torch is slow
+def _recipe(word: str, settings: list[str], setup: str | None = None):  # type: ignore[no-untyped-def]  # Recipe is imported late: torch is slow
     """The recipe that a word on the command line stands for."""
     from salt_train.methods import method
     from salt_train.recipe import read
@@ -148,6 +174,8 @@ def _recipe(word: str, settings: list[str]):  # type: ignore[no-untyped-def]  # 
         if name not in known or not text:
             raise WrongUse(f"--set {setting!r}: {word} takes {', '.join(f'{k}=…' for k in known) or 'no parameters'}")
         values[name] = _parsed(text)
+    if setup and "setup" in known:
+        values["setup"] = setup
     try:
         return function(**values)
     except (ValueError, TypeError) as error:

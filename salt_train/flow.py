@@ -126,7 +126,7 @@ def bell(sigma: Tensor, shift: float, points: int = 1000) -> Tensor:
 
 def per_frame(levels: Tensor, sizes: Sequence[int]) -> Tensor:
     """One value per chunk (B, chunks) as one per frame (B, F)."""
-    return levels.repeat_interleave(torch.tensor(sizes, device=levels.device), 1)
+    return levels.repeat_interleave(torch.tensor(sizes, device=levels.device), 1, output_size=sum(sizes))
 
 
 def stratified(n: int, offsets: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from salt_train.objectives.base import Objective, Step
 from salt_train.objectives.cache_alignment import CacheAlignment
 from salt_train.objectives.gate import Gate
 from salt_train.parallel import dtype
+from salt_train.prompt_file import PromptFile
 from salt_train.recipe import Recipe
 from salt_train.rollout import Chunks, Renoise
 from salt_train.stepper import Stepper
@@ -36,8 +37,8 @@ Working = dict[str, dict[int, float]]
 
 @dataclass(frozen=True)
 class Lasting:
-    """Bytes that one network keeps through a run if it is not cut: its weights, what its optimiser remembers, its gradients
-    while they are there; and what of it is gathered at once where it is cut."""
+    """Bytes that one network keeps through a run if it is not cut: its weights in float32, what its optimiser remembers, its
+    gradients while they are there; and what of it is gathered at once where it is cut."""
 
     weights: int
     moments: int = 0
@@ -159,11 +160,10 @@ def _round(net: Backbone) -> None:
 
 
 def _lasting(team: Team, recipe: Recipe, layout: Layout) -> dict[str, Lasting]:
-    frozen_size = dtype(layout.frozen).itemsize
     found = {"student": _learner(team.student, Stepper(team.student, recipe.optimiser, 1), layout)}
     found["average"] = Lasting(4 * _numbers(team.ema))
     if team.teacher:
-        found["teacher"] = Lasting(frozen_size * _numbers(team.teacher), gathered=_gathered(team.teacher, layout, False))
+        found["teacher"] = Lasting(4 * _numbers(team.teacher), gathered=_gathered(team.teacher, layout, False))
     for i, critic in team.critics.items():
         assert recipe.critic is not None
         found[f"critic{i}"] = _learner(critic, Stepper(critic, recipe.critic, 1), layout)
@@ -184,8 +184,8 @@ def _numbers(net: Backbone) -> int:
 
 
 def _gathered(net: Backbone, layout: Layout, learns: bool) -> int:
-    """Of a network that is cut: two blocks at once, the one at work and the next, and what belongs to none; in a backward pass also a block's gradients
-    before they are summed, and as float32 while they are."""
+    """Of a network that is cut: two blocks at once, the one at work and the next, and what belongs to none; in a backward pass
+    also a block's gradients before they are summed, and as float32 while they are."""
     each = dtype(layout.products).itemsize
     *blocks, root = net.pieces()
     block = max(sum(p.numel() for p in b.parameters()) for b in blocks)
@@ -275,8 +275,9 @@ def _captions(recipe: Recipe, videos: int) -> Tensor:
     """Embeddings of the shape that the recipe's captions have (B, L, D)."""
     if recipe.text:
         return torch.empty(videos, recipe.text.tokens, recipe.text.words)
-    read = codecs.captions(recipe.world, None)
-    return torch.empty(videos, len(recipe.world.slots(recipe.world.prompts("train")[0])), read.words)
+    read, world = codecs.captions(recipe.world, None), recipe.world
+    assert not isinstance(world, PromptFile)
+    return torch.empty(videos, len(world.slots(world.prompts("train")[0])), read.words)
 
 
 def _cache(recipe: Recipe, layout: Layout, videos: int) -> int:

@@ -1,4 +1,4 @@
-"""The same losses, however many processes share a batch, in how many parts, whole or sharded; stopped and gone on with others."""
+"""The same losses, however many processes share a batch, in how many parts, whole or sharded; killed, and on with others."""
 
 from __future__ import annotations
 
