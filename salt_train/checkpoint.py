@@ -39,7 +39,7 @@ def finished(folder: Path) -> bool:
     """Whether `folder` is a checkpoint; removes what a kill after the very last write of `finish` left beside it."""
     if not (folder / RECIPE).is_file():
         return False
-    (folder / RESUME).unlink(missing_ok=True)
+    forget(folder)
     return True
 
 
@@ -48,7 +48,7 @@ def finish(folder: Path, weights: Mapping[str, Tensor], log: list[dict[str, Any]
     files.write_bytes(folder / WEIGHTS, save({k: v.detach().contiguous() for k, v in sorted(weights.items())}))
     files.write_bytes(folder / LOG, "".join(json.dumps(row, sort_keys=True) + "\n" for row in log).encode())
     files.write_bytes(folder / RECIPE, (json.dumps(recipe, indent=1, sort_keys=True) + "\n").encode())
-    (folder / RESUME).unlink(missing_ok=True)
+    forget(folder)
 
 
 def weights(folder: Path) -> dict[str, Tensor]:
@@ -96,6 +96,17 @@ def pause(folder: Path, state: Mapping[str, Any]) -> None:
     """Writes what a killed run needs to go on to the same numbers."""
     with files.atomic(folder / RESUME) as file:
         torch.save(dict(state), file)
+
+
+def forget(folder: Path, but: str = "") -> None:
+    """Removes what stopped runs left, all `but` the file or folder of that name."""
+    for path in (*folder.glob("resume[.-]*"), *folder.glob(".resume.tmp")):
+        if path.name == but or path.suffix == ".damaged":
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def resume(folder: Path) -> dict[str, Any] | None:

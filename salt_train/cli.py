@@ -28,6 +28,14 @@ app = typer.Typer(
 Runs = Annotated[Path, typer.Option(help="Work folder; checkpoints go to <runs>/checkpoints/<fingerprint>.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A parameter of the method, as in --set points=8.")]
 
+Micro = Annotated[int | None, typer.Option(min=1, help="Videos that a process takes at once; the batch stays what it is.")]
+Shard = Annotated[bool, typer.Option("--shard", help="Cut networks and optimisers among the processes (FSDP2).")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Compute = Annotated[str | None, typer.Option(help="Matrix products in float32 or bfloat16; bfloat16 is usual on cuda.")]
+Frozen = Annotated[str, typer.Option(help="What networks that do not learn are kept in: float32 or bfloat16.")]
+Checkpointing = Annotated[bool, typer.Option("--checkpointing", help="Compute blocks again in the backward pass.")]
+Offload = Annotated[bool, typer.Option("--offload", help="On cuda: what is not needed at the moment lies in the CPU's memory.")]
+
 
 @app.command()
 def run(
@@ -35,10 +43,18 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Training seed, instead of the recipe's own.")] = None,
     set_: Set = None,
     runs: Runs = Path("runs"),
-    processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, one thread each.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch; with --device cuda one per GPU.")] = 1,
+    micro: Micro = None,
+    shard: Shard = False,
+    device: Device = "cpu",
+    compute: Compute = None,
+    frozen: Frozen = "float32",
+    checkpointing: Checkpointing = False,
+    offload: Offload = False,
     again: Annotated[bool, typer.Option("--again", help="Train even where the package ships this checkpoint.")] = False,
 ) -> None:
-    """Train a method, its teacher first if that is missing. Stop it at any time: the same command goes on."""
+    """Train a method, its teacher first if that is missing. Stop it at any time: the same command goes on, with as many
+    processes as you like. How a run is laid out changes no loss beyond rounding; `salt-train plan` says what fits."""
     from salt_train import checkpoint
     from salt_train.recipe import checkpoints
 
@@ -53,7 +69,7 @@ def run(
     from salt_train import launch
 
     try:
-        launch.train(recipe, runs, processes)
+        launch.train(recipe, runs, processes, _layout(micro, shard, device, compute, frozen, checkpointing, offload))
     except KeyboardInterrupt:  # here, since typer ends the process without a word
         print("stopped; the same command goes on where this one stopped", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
@@ -63,15 +79,41 @@ def run(
 @app.command()
 def resume(folder: Annotated[Path, typer.Argument(help="The folder of a stopped run.", show_default=False)]) -> None:
     """Say how far a stopped run is and which command goes on."""
-    from salt_train import checkpoint
+    from salt_train import checkpoint, paused
 
     if (folder / checkpoint.RECIPE).is_file():
         print(f"{folder} is finished: nothing to resume")
         return
-    state = checkpoint.resume(folder)
-    if state is None:
+    done = paused.updates(folder)
+    if done is None:
         raise UserError(f"{folder} holds no stopped run ({checkpoint.RESUME} is missing); start it with salt-train run")
-    print(f"{folder} stopped after {len(json.loads(state['log']))} updates; the command that started it goes on from there")
+    print(f"{folder} stopped after {done} updates; the command that started it goes on from there")
+
+
+@app.command()
+def plan(
+    method: Annotated[str, typer.Argument(help="A method (see `salt-train list`) or a recipe.json.", show_default=False)],
+    setup: Annotated[str, typer.Option(help="The scale: wan21, wan21_14b, shapes.")] = "wan21",
+    set_: Set = None,
+    gpus: Annotated[str, typer.Option(help="Numbers of GPUs, as in 1,8.")] = "1,4,8,64",
+    memory: Annotated[str, typer.Option(help="What one GPU has.")] = "80GB",
+    micro: Micro = None,
+    shard: Shard = False,
+    device: Device = "cuda",
+    compute: Compute = None,
+    frozen: Frozen = "float32",
+    checkpointing: Checkpointing = False,
+    offload: Offload = False,
+    json_: Annotated[bool, typer.Option("--json", help="Bytes, for programs.")] = False,
+) -> None:
+    """Say how much memory a run needs on each GPU, before it is run, and which options make it fit. Takes seconds to minutes:
+    one update of the real networks is gone through, without data."""
+    from salt_train import plan as planning
+
+    recipe = _recipe(method, set_ or [], setup)
+    layout = _layout(micro, shard, device, compute, frozen, checkpointing, offload)
+    found = planning.demands(recipe, layout, planning.counts(gpus), planning.amount(memory))
+    print(json.dumps([d.data() for d in found], indent=1) if json_ else planning.page(recipe, found))
 
 
 @app.command("list")
@@ -117,7 +159,7 @@ conversion.register(app)
 encoding.register(app)
 
 
-def _recipe(word: str, settings: list[str]):  # type: ignore[no-untyped-def]  # Recipe is imported late: torch is slow
+def _recipe(word: str, settings: list[str], setup: str | None = None):  # type: ignore[no-untyped-def]  # Recipe is imported late: torch is slow
     """The recipe that a word on the command line stands for."""
     from salt_train.methods import method
     from salt_train.recipe import read
@@ -134,10 +176,21 @@ def _recipe(word: str, settings: list[str]):  # type: ignore[no-untyped-def]  # 
         if name not in known or not text:
             raise WrongUse(f"--set {setting!r}: {word} takes {', '.join(f'{k}=…' for k in known) or 'no parameters'}")
         values[name] = _parsed(text)
+    if setup and "setup" in known:
+        values["setup"] = setup
     try:
         return function(**values)
     except (ValueError, TypeError) as error:
         raise WrongUse(f"{word} refuses {' '.join(f'--set {s}' for s in settings)}: {error}") from None
+
+
+def _layout(micro: int | None, shard: bool, device: str, compute: str | None, frozen: str, checkpointing: bool, offload: bool):  # type: ignore[no-untyped-def]
+    from salt_train.layout import Layout
+
+    try:
+        return Layout(micro, shard, device, compute, frozen, checkpointing, offload)
+    except ValueError as error:
+        raise WrongUse(str(error)) from None
 
 
 def _parsed(text: str) -> object:

@@ -126,9 +126,9 @@ def bell(sigma: Tensor, shift: float, points: int = 1000) -> Tensor:
 
 def per_frame(levels: Tensor, sizes: Sequence[int]) -> Tensor:
     """One value per chunk (B, chunks) as one per frame (B, F)."""
-    return levels.repeat_interleave(torch.tensor(sizes), 1)
+    return levels.repeat_interleave(torch.tensor(sizes, device=levels.device), 1, output_size=sum(sizes))
 
 
 def stratified(n: int, offsets: Tensor) -> Tensor:
     """n numbers in [0, 1), one in each n-th: offsets (n,) in [0, 1)."""
-    return (torch.arange(n, dtype=offsets.dtype) + offsets) / n
+    return (torch.arange(n, dtype=offsets.dtype, device=offsets.device) + offsets) / n

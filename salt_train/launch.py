@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,39 +15,51 @@ from salt_bench import record
 from salt_bench.errors import UserError
 from salt_bench.types import Log
 from salt_train import checkpoint
+from salt_train.layout import PLAIN, Layout
 from salt_train.recipe import Recipe, checkpoints, read
 
 
-def train(recipe: Recipe, runs: Path, processes: int) -> None:
+def train(recipe: Recipe, runs: Path, processes: int, layout: Layout = PLAIN) -> None:
     """Trains `recipe`, its earlier stages first, with a bar and the time left. More than one process is a torchrun job."""
     import torch
 
+    from salt_train.parallel import parts
+
+    parts(recipe.batch, processes, layout)  # said at once, not after the teacher
     torch.set_num_threads(1)  # the teacher too: sums depend on how they are cut among threads
     for stage in recipe.before:
         if not (stage.weights or checkpoint.find(stage.fingerprint(), checkpoints(runs))):
             with bar("before") as log:
                 stage.prepare(stage.seed, runs, log)
     if processes == 1:
-        _here(recipe, runs)
+        _here(recipe, runs, layout)
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "recipe.json"
+        path, plan = Path(folder) / "recipe.json", Path(folder) / "layout.json"
         path.write_text(record.text(recipe))
+        plan.write_text(record.text(layout))
         command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "salt_train.launch"]
         env = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run([sys.executable, *command, str(path), str(runs)], env=env, check=False)
+        done = subprocess.run([sys.executable, *command, str(path), str(runs), str(plan)], env=env, check=False)
     if done.returncode:
         raise UserError(f"training with {processes} processes ended with exit code {done.returncode}; see the messages above")
 
 
-def _here(recipe: Recipe, runs: Path) -> None:
+def _here(recipe: Recipe, runs: Path, layout: Layout) -> None:
     import torch
+    import torch.distributed as dist
 
+    from salt_train.parallel import start
     from salt_train.train import train
 
     torch.set_num_threads(1)
-    with bar("train", quiet=os.environ.get("RANK", "0") != "0") as log:
-        train(recipe, checkpoints(runs), log)
+    joined = start(layout)
+    try:
+        with bar("train", quiet=os.environ.get("RANK", "0") != "0") as log:
+            train(recipe, checkpoints(runs), log, layout)
+    finally:
+        if joined:
+            dist.destroy_process_group()
 
 
 @contextmanager
@@ -62,14 +75,10 @@ def bar(title: str, quiet: bool = False) -> Iterator[Log]:
 
 
 def main() -> None:
-    """One process of a torchrun job: recipe file and work folder are the arguments."""
-    import torch.distributed as dist
-
-    dist.init_process_group("gloo")
-    try:
-        _here(read(Path(sys.argv[1])), Path(sys.argv[2]))
-    finally:
-        dist.destroy_process_group()
+    """One process of a torchrun job: recipe file, work folder and, if it is not the usual one, the layout's file."""
+    recipe, runs, *plan = map(Path, sys.argv[1:])
+    layout = record.load(json.loads(plan[0].read_text())) if plan else PLAIN
+    _here(read(recipe), runs, layout)
 
 
 if __name__ == "__main__":

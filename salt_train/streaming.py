@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from salt_bench.rng import Draws
 from salt_train.backbones.base import Backbone
@@ -69,6 +71,22 @@ class LongVideo:
         cache = KVCache(policy, state["seen"], tuple(state["frames"]), tuple(state["keys"]), tuple(state["values"]), ())
         context = Context(torch.empty(0), None, cache, state["past"], state["chunk"], state["first"])
         return LongVideo(state["number"], Carried(context, state["tail"]))
+
+
+def joined(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The state of a whole batch from those of its parts, in order."""
+    return mapped(lambda *parts: torch.cat(parts), *states) if len(states) > 1 else states[0]
+
+
+def mapped(f: Callable[..., Tensor], *states: dict[str, Any]) -> dict[str, Any]:
+    """A state whose tensors, which all have the batch first, are `f` of the tensors of `states`."""
+
+    def one(*values: Any) -> Any:
+        if isinstance(values[0], Tensor):
+            return f(*values)
+        return [one(*v) for v in zip(*values, strict=True)] if isinstance(values[0], list) else values[0]
+
+    return {name: one(*(state[name] for state in states)) for name in states[0]}
 
 
 def switch_at(stream: Stream, window: int, draws: Draws) -> int | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +46,20 @@ class Backbone(ABC, nn.Module):
 
     std: Tensor
     """Standard deviation of each channel of the latents, (1, C, 1, 1, 1)."""
+    compute: torch.dtype | None = None
+    """The dtype of matrix products (None: that of the weights). Norms, softmax and noise levels stay float32."""
+
+    def computing(self) -> AbstractContextManager[Any]:
+        """Inside, matrix products are made in `compute`. Nothing rounded is kept beyond it."""
+        return torch.autocast(self.std.device.type, self.compute) if self.compute else nullcontext()
+
+    def pieces(self) -> Sequence[nn.Module]:
+        """The modules by which the parameters can be spread over processes, the one that holds all others last."""
+        return (self,)
+
+    def recompute(self) -> None:
+        """From now on a backward pass computes the inside of every block again, instead of keeping it."""
+        raise ValueError(f"{type(self).__name__} has no blocks that can be computed again; train it without checkpointing")
 
     @abstractmethod
     def forward(
@@ -61,6 +77,27 @@ class Backbone(ABC, nn.Module):
     @abstractmethod
     def remember(self, x: Tensor, cond: Tensor, cache: Any, sigma: float = 0.0) -> Any:
         """A new cache that holds the finished chunk `x` (at noise level `sigma`) too, as far as its policy keeps it."""
+
+
+@runtime_checkable
+class Spread(Protocol):
+    """A module whose parameters are spread over processes (FSDP2)."""
+
+    def unshard(self) -> Any: ...
+    def reshard(self) -> None: ...
+
+
+@contextmanager
+def gathered(module: nn.Module) -> Iterator[None]:
+    """Inside, the parameters of `module` itself are all here, for what is not a call of it."""
+    if not isinstance(module, Spread):
+        yield
+        return
+    module.unshard()
+    try:
+        yield
+    finally:
+        module.reshard()
 
 
 def frozen(net: Backbone) -> Backbone:

@@ -11,15 +11,16 @@ through them the same weights look at all frames at once or causally.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from salt_bench import record
 from salt_train.backbones.attention import Chunked, FastAttention, Recall, Rope, Sight, caption
-from salt_train.backbones.base import Backbone, Causal, Output
+from salt_train.backbones.base import Backbone, Causal, Output, gathered
 from salt_train.caches.base import CachePolicy, KVCache, frame_bytes
 from salt_train.flow import wide
 
@@ -105,18 +106,30 @@ class Wan(Backbone):
         return self.spec.waves > 0 and not self.spec.timeless
 
     def begin(self, cond: Tensor, policy: CachePolicy) -> KVCache:
-        with torch.no_grad():
-            tokens = self.net.condition_embedder.text_embedder(cond)
-            text = tuple(caption(block.attn2, tokens) for block in self.net.blocks)
-        empty = tuple(cond.new_zeros(len(cond), 0, self.spec.width) for _ in self.net.blocks)
+        with torch.no_grad(), self.computing():
+            with gathered(self.net):
+                tokens = self.net.condition_embedder.text_embedder(cond)
+            text = tuple(self._caption(block, tokens) for block in self.net.blocks)
+        nothing = cond.new_zeros(len(cond), 0, self.spec.width, dtype=self.compute)
+        empty = tuple(nothing for _ in self.net.blocks)
         return KVCache(policy, 0, (), empty, empty, text)
+
+    def _caption(self, block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        with gathered(block):
+            return caption(block.attn2, tokens)
 
     def remember(self, x: Tensor, cond: Tensor, cache: KVCache, sigma: float = 0.0) -> KVCache:
         level = torch.full((len(x),), sigma, dtype=torch.float32, device=x.device)
         written = self._run(x, level, cond, Recall(cache, x.shape[2]), cache.seen, -1).written
         after = cache.extended(written, x.shape[2])
-        assert after.bytes == len(x) * len(after.frames) * self.spec.frame_bytes(x.shape[1:], x.element_size())
+        assert after.bytes == len(x) * len(after.frames) * self.spec.frame_bytes(x.shape[1:], after.keys[0].element_size())
         return after
+
+    def pieces(self) -> Sequence[nn.Module]:
+        return (*self.net.blocks, self.net)
+
+    def recompute(self) -> None:
+        self.net.enable_gradient_checkpointing()
 
     def _whole(self, x: Tensor, sigma: Tensor, cond: Tensor, causal: Causal, tap: int) -> Output:
         """All chunks in one pass; under teacher forcing the clean video goes in front and its outputs are dropped."""
@@ -138,11 +151,11 @@ class Wan(Backbone):
         tokens: list[Tensor] = []
         hook = self.net.blocks[tap].register_forward_hook(lambda _m, _i, out: tokens.append(out)) if tap >= 0 else None
         time = sigma * 1000 if sigma.ndim == 1 else (sigma * 1000).repeat_interleave(self.spec.tokens(x.shape[1:]), 1)
-        with self.net.rope.showing(sight):
+        with self.net.rope.showing(sight), self.computing():
             (net,) = self.net(torch.cat([x * scale, self.places(x, first).to(x.dtype)], 1), time, cond, return_dict=False)
         if hook is not None:
             hook.remove()
-        return Output(a * x + b * net, tokens[0] if tokens else None, tuple(sight.written))
+        return Output(a * x + b * net.to(x.dtype), tokens[0].to(x.dtype) if tokens else None, tuple(sight.written))
 
     def places(self, x: Tensor, first: int) -> Tensor:
         """The coordinate channels of frames `first` … of the video, (B, 2·waves·3, F, H, W)."""

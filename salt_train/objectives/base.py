@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from salt_bench.rng import Draws
 from salt_train.backbones.base import Backbone, Causal
 from salt_train.flow import guided
+from salt_train.parallel import WHOLE, Share
 from salt_train.rollout import Chunks, Context, Renoise, Rollout, rollout
 
 
@@ -42,7 +43,10 @@ class Step:
 
     `exits` has one index into its grid per chunk. Of a rollout longer than `window` latent frames only the last `window` are
     scored and carry a gradient. `carried` is where an earlier update stopped, and with `going_on` a
-    later one will go on from here; `switch` changes the caption at a frame."""
+    later one will go on from here; `switch` changes the caption at a frame.
+
+    The tensors are those of the videos in `share` of the update's batch; what is drawn by name is drawn for the whole batch,
+    and each share takes its own videos' draws."""
 
     index: int
     student: Backbone
@@ -63,6 +67,12 @@ class Step:
     carried: Carried | None = None
     going_on: bool = False
     switch: tuple[int, Tensor] | None = None
+    share: Share = WHOLE
+
+    @property
+    def batch(self) -> int:
+        """Videos of the whole batch."""
+        return len(self.noise) * self.share.count
 
     @property
     def exit(self) -> int:
@@ -125,18 +135,33 @@ class Step:
 
     def normal(self, *names: str | int, like: Tensor | None = None) -> Tensor:
         """Standard normal noise shaped like the step's latents, or like `like`, by name."""
-        shape = self.noise.shape if like is None else like.shape
-        return torch.from_numpy(self.draws(*names).normal(tuple(shape)))
+        shape, mine = (self.noise if like is None else like).shape[1:], self.share.of(self.batch)
+        drawn = self.draws(*names).normal((mine.stop, *shape))  # a draw begins with every shorter one
+        return torch.from_numpy(drawn[mine]).to(self.noise.device)
 
     def uniform(self, *names: str | int) -> Tensor:
         """(B,) numbers in [0, 1), by name."""
-        return torch.from_numpy(self.draws(*names).generator().random(len(self.noise), dtype=np.float32))
+        return self.mine(self.uniforms(*names))
+
+    def uniforms(self, *names: str | int) -> Tensor:
+        """What `uniform` draws for every video of the whole batch."""
+        drawn = self.draws(*names).generator().random(self.batch, dtype=np.float32)
+        return torch.from_numpy(drawn).to(self.noise.device)
+
+    def mine(self, values: Tensor) -> Tensor:
+        """The share's own of what was made for the whole batch, which comes first in its shape."""
+        return values[self.share.of(self.batch)]
 
 
 class Objective(ABC):
     """A weighted term. Terms are frozen dataclasses: an ablation is a recipe's tuple with one element changed."""
 
     weight: float
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        return type(self).__name__
 
     @abstractmethod
     def loss(self, step: Step, critic: nn.Module | None) -> Tensor | None:

@@ -24,8 +24,8 @@ class FlowMatching(Objective):
     dropout: float = 0.1
 
     def loss(self, step: Step, critic: nn.Module | None) -> Tensor:
-        offsets = step.uniform("sigma")
-        sigma = torch.as_tensor(shifted(stratified(len(offsets), offsets), self.shift)).clamp(1e-3, 1 - 1e-3)
+        strata = step.mine(stratified(step.batch, step.uniforms("sigma")))
+        sigma = torch.as_tensor(shifted(strata, self.shift)).clamp(1e-3, 1 - 1e-3)
         dropped = (step.uniform("dropout") < self.dropout).view(-1, 1, 1)
         noise = step.normal("noise")
         x = noised(step.truth, noise, sigma)

@@ -24,6 +24,10 @@ class Gate(Objective):
     def weight(self) -> float:  # type: ignore[override]
         return self.term.weight
 
+    @property
+    def name(self) -> str:
+        return self.term.name
+
     def loss(self, step: Step, critic: nn.Module | None) -> Tensor | None:
         if step.index < self.start or (self.points and len(step.grid) not in self.points):
             return None

@@ -35,11 +35,11 @@ class ODERegression(Objective):
         states, end = self._solve(step)
         sight = step.causal(step.noise.shape[2], step.truth if self.causal else None)
         names = ["grid point"] * len(sight.chunks) if self.causal else [f"grid point {i}" for i in range(len(sight.chunks))]
-        points = torch.tensor([step.draws(name).choice(len(step.grid)) for name in names])
+        points = torch.tensor([step.draws(name).choice(len(step.grid)) for name in names], device=end.device)
         at = per_frame(points[None].expand(len(end), -1), sight.chunks)
-        sigma = torch.tensor(step.grid, dtype=torch.float32)[at]
+        sigma = torch.tensor(step.grid, dtype=torch.float32, device=end.device)[at]
         x = torch.stack([states[s] for s in step.grid])[
-            at, torch.arange(len(end))[:, None], :, torch.arange(end.shape[2])
+            at, torch.arange(len(end), device=end.device)[:, None], :, torch.arange(end.shape[2], device=end.device)
         ].movedim(2, 1)
         velocity = step.student(x, sigma, step.cond, causal=sight).velocity
         return ((clean(x, velocity, sigma) - end) ** 2).mean()

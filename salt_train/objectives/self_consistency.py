@@ -59,7 +59,7 @@ class SelfConsistency(Objective):
                 frames.append(stop.frames[1] - stop.frames[0])
         if not losses:
             return None
-        shares = torch.tensor(frames) / sum(frames)
+        shares = torch.tensor(frames, device=losses[0].device) / sum(frames)
         return (torch.stack(losses) * shares).sum()
 
     def _mismatched(self, step: Step, at: Triplet) -> Tensor:

@@ -36,10 +36,8 @@ class TeacherForcing(Objective):
     def loss(self, step: Step, critic: nn.Module | None) -> Tensor:
         truth, noise = step.truth, step.normal("noise", like=step.truth)
         causal = step.causal(truth.shape[2], truth if self.clean_past else None)
-        chunks = [step.uniform("sigma", i) for i in range(len(causal.chunks))]
-        levels = torch.stack(
-            [torch.as_tensor(shifted(stratified(len(u), u)[_order(step, i)], self.shift)) for i, u in enumerate(chunks)], 1
-        )
+        strata = [stratified(step.batch, step.uniforms("sigma", i))[_order(step, i)] for i in range(len(causal.chunks))]
+        levels = torch.as_tensor(shifted(step.mine(torch.stack(strata, 1)), self.shift))
         sigma = per_frame(levels.clamp(1e-3, 1 - 1e-3), causal.chunks)
         dropped = (step.uniform("dropout") < self.dropout).view(-1, 1, 1)
         x = noised(truth, noise, sigma)
@@ -54,4 +52,4 @@ class TeacherForcing(Objective):
 
 def _order(step: Step, chunk: int) -> Tensor:
     """Strata are dealt to the batch anew for every chunk, or a video's chunks would all be about equally noisy."""
-    return torch.from_numpy(step.draws("strata", chunk).generator().permutation(len(step.cond)))
+    return torch.from_numpy(step.draws("strata", chunk).generator().permutation(step.batch)).to(step.noise.device)

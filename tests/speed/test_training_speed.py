@@ -20,7 +20,8 @@ from salt_train.methods.dmd import dmd
 from salt_train.methods.sc_dmd import sc_dmd
 from salt_train.methods.teacher import teacher
 from salt_train.recipe import Recipe
-from salt_train.train import Steps, build, update
+from salt_train.steps import Steps
+from salt_train.train import build, update
 
 RECIPES = {"teacher": teacher(), "DMD-4": dmd(4), "DMD-8": dmd(8), "SC-DMD": sc_dmd()}
 ROUNDS = 24
@@ -29,7 +30,7 @@ SIDE = 1024  # of the matrices whose product is the machine's peak
 
 def updates(recipe: Recipe, root: Path) -> Callable[[int], Any]:
     nets, steps = build(recipe, root), Steps(recipe, root)
-    return lambda i: update(nets, recipe, steps, i, rank=0, ranks=1)
+    return lambda i: update(nets, recipe, steps, i)
 
 
 def flops(run: Callable[[int], Any], i: int) -> float:

@@ -32,8 +32,10 @@ from salt_train.objectives.teacher_forcing import TeacherForcing
 from salt_train.recipe import Recipe, Sampling, Stream
 from salt_train.rollout import Chunks, Renoise
 from salt_train.sampler import FlowSampler
+from salt_train.stepper import average
+from salt_train.steps import Steps
 from salt_train.streaming import LongVideo, switch_at
-from salt_train.train import Steps, average, build, train
+from salt_train.train import build, train
 
 CAUSAL = replace(SPEC, timeless=True)
 CHUNKS = Chunks(2)
@@ -348,7 +350,7 @@ def test_a_student_starts_from_its_initialisation(root: Path) -> None:
 def test_mixed_steps_are_drawn_for_critic_and_student_with_their_odds(root: Path) -> None:
     recipe = causal(DMD(), mixed=((GRID8, 0.4), (GRID4, 0.4), (GRID2, 0.2)))
     nets, steps = build(recipe, root), Steps(recipe, root)
-    counts = [len(steps(nets, Draws(0)(who, i), i, 0, 1, False).grid) for who in ("student", "critic") for i in range(300)]
+    counts = [len(steps(nets, Draws(0)(who, i), i, False).grid) for who in ("student", "critic") for i in range(300)]
     share = {k: counts.count(k) / 600 for k in (8, 4, 2)}
     assert share == pytest.approx({8: 0.4, 4: 0.4, 2: 0.2}, abs=0.06)
 
@@ -358,7 +360,7 @@ def test_rollouts_of_several_lengths_score_their_last_window(root: Path) -> None
     nets, steps = build(recipe, root), Steps(recipe, root)
     lengths = set()
     for i in range(30):
-        made = steps(nets, Draws(0)("student", i), i, 0, 1, True)
+        made = steps(nets, Draws(0)("student", i), i, True)
         lengths.add(made.noise.shape[2])
         if made.noise.shape[2] == 12:
             video, _, first = made.scored
@@ -375,15 +377,15 @@ def test_a_long_video_goes_on_from_update_to_update(root: Path) -> None:
     nets, steps = build(recipe, root), Steps(recipe, root)
     seen = []
     for i in range(6):
-        made = steps(nets, Draws(0)("student", i), i, 0, 1, True)
+        made = steps(nets, Draws(0)("student", i), i, True, nets.videos[0])
         video, _, first = made.scored
-        seen.append((nets.video.number, nets.video.position, made.noise.shape[2], first, made.switch is not None))
+        seen.append((nets.videos[0].number, nets.videos[0].position, made.noise.shape[2], first, made.switch is not None))
         assert video.shape[2] == 6
-        if nets.video.carried is not None and made.switch is None:
-            assert torch.equal(video[:, :, :2], nets.video.carried.tail)
-        before = nets.video
-        nets.video = steps.carried(nets.video, made)
-        assert not any(k.requires_grad for c in [nets.video.carried] if c for k in c.context.cache.keys)
+        if nets.videos[0].carried is not None and made.switch is None:
+            assert torch.equal(video[:, :, :2], nets.videos[0].carried.tail)
+        before = nets.videos[0]
+        nets.videos[0] = steps.carried(nets.videos[0], made)
+        assert not any(k.requires_grad for c in [nets.videos[0].carried] if c for k in c.context.cache.keys)
         assert before.position in (0, 6, 10)
     assert [row[:3] for row in seen] == [(0, 0, 6), (0, 6, 4), (0, 10, 4), (1, 0, 6), (1, 6, 4), (1, 10, 4)]
     assert [row[3] for row in seen] == [0, 2, 2, 0, 2, 2]
@@ -418,14 +420,14 @@ def test_the_state_of_a_long_video_survives_a_file(root: Path, tmp_path: Path) -
     recipe = long_video()
     nets, steps = build(recipe, root), Steps(recipe, root)
     for i in range(2):
-        nets.video = steps.carried(nets.video, steps(nets, Draws(0)("student", i), i, 0, 1, False))
-    torch.save(nets.video.state(), tmp_path / "video.pt")
+        nets.videos[0] = steps.carried(nets.videos[0], steps(nets, Draws(0)("student", i), i, False, nets.videos[0]))
+    torch.save(nets.videos[0].state(), tmp_path / "video.pt")
     policy = recipe.chunks.cache if recipe.chunks else Full()
     back = LongVideo.load(torch.load(tmp_path / "video.pt", weights_only=True), policy)
-    made = [steps(replace(nets, video=v), Draws(0)("student", 9), 9, 0, 1, False) for v in (nets.video, back)]
+    made = [steps(nets, Draws(0)("student", 9), 9, False, v) for v in (nets.videos[0], back)]
     assert torch.equal(*(step.rollout.video for step in made))
     assert torch.equal(*(step.scored.video for step in made))
-    assert torch.equal(*(v.carried.context.past for v in (nets.video, back)))  # what a change of caption would replay
+    assert torch.equal(*(v.carried.context.past for v in (nets.videos[0], back)))  # what a change of caption would replay
 
 
 def test_an_average_that_starts_over_forgets_what_was_before() -> None:

@@ -16,7 +16,9 @@ from salt_train import checkpoint
 from salt_train.objectives.dmd import DMD
 from salt_train.objectives.self_consistency import SelfConsistency
 from salt_train.recipe import Optimiser, Recipe, Sampling, checkpoints
-from salt_train.train import Networks, Stepper, Steps, average, build, pace, train, update
+from salt_train.stepper import Stepper, average, pace
+from salt_train.steps import Steps
+from salt_train.train import Networks, build, train, update
 
 
 def test_seeds_make_runs(root: Path) -> None:
@@ -57,7 +59,7 @@ def test_an_update_trains_the_student_once_and_each_critic_as_often_as_asked(roo
     nets, steps = networks(recipe, root)
     frozen, before = vector(nets.teacher), vector(nets.student)  # type: ignore[arg-type]
     for i in range(3):
-        update(nets, recipe, steps, i, 0, 1)
+        update(nets, recipe, steps, i)
     assert (nets.optimiser.count, nets.critic_optimisers[0].count) == (3, 6)
     assert torch.equal(vector(nets.teacher), frozen)  # type: ignore[arg-type]
     assert not torch.equal(vector(nets.student), before)
@@ -69,7 +71,7 @@ def test_a_term_more_does_not_change_what_the_others_see(root: Path) -> None:
     rows = []
     for recipe in (student(DMD()), student(DMD(), SelfConsistency()), student(DMD(), SelfConsistency(weight=0))):
         nets, steps = networks(recipe, root)
-        rows.append(update(nets, recipe, steps, 0, 0, 1))
+        rows.append(update(nets, recipe, steps, 0))
     assert rows[0]["DMD"] == rows[1]["DMD"] == rows[2]["DMD"]
     assert rows[0]["critic0"] == rows[1]["critic0"]
     assert rows[0] == rows[2]
@@ -80,7 +82,7 @@ def test_the_weight_scales_a_terms_gradient(root: Path) -> None:
     for weight in (1.0, 3.0):
         recipe = student(DMD(weight=weight))
         nets, steps = networks(recipe, root)
-        norms.append(update(nets, recipe, steps, 0, 0, 1)["gradient"])
+        norms.append(update(nets, recipe, steps, 0)["gradient"])
     assert norms[1] == pytest.approx(3 * norms[0], rel=1e-4)
 
 
@@ -88,7 +90,7 @@ def test_an_update_without_a_word_changes_nothing(root: Path) -> None:
     recipe = student(SelfConsistency(weight=0))
     nets, steps = networks(recipe, root)
     before = vector(nets.student)
-    assert update(nets, recipe, steps, 0, 0, 1) == {"step": 0}
+    assert update(nets, recipe, steps, 0) == {"step": 0}
     assert torch.equal(vector(nets.student), before)
     assert nets.optimiser.count == 0
 
@@ -121,7 +123,7 @@ def test_the_checkpoint_is_the_average(root: Path) -> None:
     nets, steps = networks(recipe, root)
     wanted = vector(nets.ema)
     for i in range(2):
-        update(nets, recipe, steps, i, 0, 1)
+        update(nets, recipe, steps, i)
         wanted = wanted + (1 - min(0.9, (1 + i) / (10 + i))) * (vector(nets.student) - wanted)
     found, _ = networks(recipe, root)
     checkpoint.fill(found.student, train(recipe, root, quiet))
@@ -146,7 +148,8 @@ def test_a_stepper_clips_and_follows_its_pace() -> None:
     stepper = Stepper(net, Optimiser(0.1, betas=(0.0, 0.0), weight_decay=0.0, clip=0.5, warmup=1), 10)
     for rate in (0.05, 0.1):
         before = net.weight.detach().clone()
-        assert stepper.step((net.weight * torch.tensor([3.0, -4.0])).sum(), 1) == pytest.approx(5.0)
+        stepper.learn((net.weight * torch.tensor([3.0, -4.0])).sum())
+        assert stepper.step() == pytest.approx(5.0)
         assert torch.allclose(
             net.weight.detach() - before, torch.tensor([-rate, rate]), rtol=1e-4
         )  # Adam without memory: signs

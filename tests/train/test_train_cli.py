@@ -19,6 +19,7 @@ from tiny import student, teacher
 
 from salt_bench import record
 from salt_train import checkpoint, cli, launch
+from salt_train.layout import Layout
 from salt_train.recipe import Optimiser, Recipe, checkpoints
 
 ROOT = Path(__file__).parent.parent.parent
@@ -118,6 +119,9 @@ def test_methods_are_listed_for_wan_too(salt: Salt) -> None:
         (("run", "none.json"), "none.json is no recipe of this version"),
         (("run", "recipe.json", "--set", "steps=3"), "edit the recipe file instead"),
         (("run", "dmd", "--processes", "0"), "processes"),
+        (("run", "dmd", "--micro", "3"), "a batch of 8 is no multiple of 1 processes × 3 videos"),
+        (("run", "dmd", "--frozen", "int8"), "`frozen` is one of float32, bfloat16, got 'int8'"),
+        (("run", "dmd", "--device", "tpu"), 'a device is "cpu" or "cuda", got \'tpu\''),
         (("train",), "train"),
     ],
 )
@@ -130,7 +134,7 @@ def test_wrong_use_is_2_and_names_the_remedy(arguments: tuple[str, ...], words: 
 
 def test_parameters_reach_the_method(salt: Salt, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Recipe] = []
-    monkeypatch.setattr(launch, "train", lambda recipe, runs, processes: asked.append(recipe))
+    monkeypatch.setattr(launch, "train", lambda recipe, runs, processes, layout: asked.append(recipe))
     assert salt("run", "sc_dmd", "--set", "weight=3", "--set", "detach=none", "--seed", "2").code == 0
     (recipe,) = asked
     assert (recipe.seed, record.dump(recipe.objectives[1])["weight"], record.dump(recipe.objectives[1])["detach"]) == (
@@ -188,7 +192,7 @@ def test_a_full_or_closed_disk_is_5(code: int, words: str, salt: Salt, monkeypat
 
 
 def test_what_nobody_caught_is_5_and_shown_when_asked(salt: Salt, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(recipe: Recipe, runs: Path, processes: int) -> None:
+    def broken(recipe: Recipe, runs: Path, processes: int, layout: Layout) -> None:
         raise RuntimeError("it broke")
 
     write(teacher(2))

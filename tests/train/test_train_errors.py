@@ -10,10 +10,13 @@ import pytest
 import torch
 from tiny import quiet, student, teacher
 
+from salt_bench.rng import Draws
 from salt_train import checkpoint
 from salt_train.checkpoint import CheckpointError
+from salt_train.parallel import Share
 from salt_train.recipe import Optimiser
-from salt_train.train import Steps, TrainingError, build, train, update
+from salt_train.steps import Steps
+from salt_train.train import TrainingError, build, train
 
 
 def test_a_loss_that_is_no_number_names_the_update_and_the_remedy(root: Path) -> None:
@@ -56,4 +59,4 @@ def test_recipes_that_cannot_be_are_named(root: Path) -> None:
     with pytest.raises(ValueError, match="`critic` optimiser is None; give it one"):
         train(replace(student(), critic=None), root, quiet)
     with pytest.raises(ValueError, match="a batch of 2 does not divide among 3 processes"):
-        update(build(student(), root), student(), Steps(student(), root), 0, 0, 3)
+        Steps(student(), root)(build(student(), root), Draws(0), 0, True, share=Share(0, 3))

@@ -1,0 +1,289 @@
+"""How much memory a run needs before it is run: the networks and one update of theirs, on tensors without data.
+
+What lasts (weights, moments, averages) is counted from the networks; what comes and goes (states of the rollout, caches, what
+autograd keeps) is what `memory.Ledger` sees while the real terms of the recipe run at full size. Two things are left out, since
+the peak does not depend on them: a rollout makes one step without and one with gradient per chunk, and networks have two blocks
+or four, from which their full depth follows, since every peak is a straight line over the depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from salt_bench.rng import Draws
+from salt_train import codecs
+from salt_train.backbones.base import Backbone, frozen
+from salt_train.layout import Layout
+from salt_train.memory import KEPT, Ledger, booked, size
+from salt_train.objectives.base import Objective, Step
+from salt_train.objectives.cache_alignment import CacheAlignment
+from salt_train.objectives.gate import Gate
+from salt_train.parallel import dtype
+from salt_train.prompt_file import PromptFile
+from salt_train.recipe import Recipe
+from salt_train.rollout import Chunks, Renoise
+from salt_train.stepper import Stepper
+from salt_train.streaming import LongVideo
+
+FEW = 2  # blocks
+Working = dict[str, dict[int, float]]
+
+
+@dataclass(frozen=True)
+class Lasting:
+    """Bytes that one network keeps through a run if it is not cut: its weights in float32, what its optimiser remembers, its
+    gradients while they are there; and what of it is gathered at once where it is cut."""
+
+    weights: int
+    moments: int = 0
+    gradients: int = 0
+    gathered: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """`lasting` by role. `working` by phase ("critics", "student") and by the number of processes among which networks are cut:
+    the most that comes and goes, gradients included. `cache` are the bytes of keys and values at the end of a rollout, `text`
+    those of captions."""
+
+    lasting: dict[str, Lasting]
+    working: Working
+    cache: int
+    text: int
+
+
+@dataclass(eq=False)
+class Team:
+    student: Backbone
+    ema: Backbone
+    teacher: Backbone | None
+    critics: dict[int, Backbone]
+
+
+@lru_cache(maxsize=32)
+def forecast(recipe: Recipe, layout: Layout, videos: int, cuts: tuple[int, ...]) -> Forecast:
+    """What an update of `videos` videos at once needs, with networks cut among each number of processes in `cuts`. Of the
+    layout, precisions and checkpointing count."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True):
+        lasting = _lasting(_team(recipe, layout), recipe, layout)
+        working = _extended(recipe, layout, videos, cuts)
+        text = size([_captions(recipe, videos)])
+    return Forecast(lasting, working, _cache(recipe, layout, videos), 2 * text)
+
+
+def _extended(recipe: Recipe, layout: Layout, videos: int, cuts: tuple[int, ...]) -> Working:
+    """What comes and goes at the recipe's own depths."""
+    depths = _depths(recipe)
+    few = {role: min(depth, FEW) for role, depth in depths.items()}
+    base = _seen(_cut(recipe, few), layout, videos, cuts)
+    found = {phase: dict(peaks) for phase, peaks in base.items()}
+    for role in (role for role, depth in depths.items() if depth > FEW):
+        more = min(depths[role], 2 * FEW)
+        deeper = _seen(_cut(recipe, few | {role: more}), layout, videos, cuts)
+        for phase, peaks in found.items():
+            for cut in peaks:
+                peaks[cut] += (depths[role] - FEW) * (deeper[phase][cut] - base[phase][cut]) / (more - FEW)
+    return found
+
+
+def _depths(recipe: Recipe) -> dict[str, int]:
+    stages = {"teacher": recipe.teacher, "critic_init": recipe.critic_init}
+    return {"student": recipe.backbone.layers} | {role: stage.backbone.layers for role, stage in stages.items() if stage}
+
+
+def _cut(recipe: Recipe, depths: dict[str, int]) -> Recipe:
+    """The recipe with networks of as many blocks as `depths` says of a role."""
+
+    def network(stage: Recipe | None, role: str) -> Recipe | None:
+        return stage and replace(stage, backbone=replace(stage.backbone, layers=depths[role]))
+
+    teacher, critic = network(recipe.teacher, "teacher"), network(recipe.critic_init, "critic_init")
+    share = depths["teacher"] / recipe.teacher.backbone.layers if recipe.teacher else 1.0
+    terms = tuple(_reaching(term, share) for term in recipe.objectives)
+    return replace(network(recipe, "student") or recipe, teacher=teacher, critic_init=critic, objectives=terms)
+
+
+def _reaching(term: Objective, share: float) -> Objective:
+    """A term that looks behind a block of its teacher, as far up as before in one of that share of the depth."""
+    if isinstance(term, Gate):
+        return replace(term, term=_reaching(term.term, share))
+    return replace(term, tap=int(term.tap * share)) if isinstance(term, CacheAlignment) else term
+
+
+def _seen(recipe: Recipe, layout: Layout, videos: int, cuts: tuple[int, ...]) -> Working:
+    """What comes and goes, as seen."""
+    team = _team(recipe, layout)
+    ratio = 4 / next(team.student.parameters()).element_size()  # gradients are kept in float32
+    ledger = Ledger(tuple(ratio / cut for cut in cuts))
+    nets = [team.student, team.ema, *team.critics.values(), *([team.teacher] if team.teacher else [])]
+    ledger.book(KEPT, (t for net in nets for t in (*net.parameters(), *net.buffers())))
+    with ledger:
+        return {phase: dict(zip(cuts, peaks, strict=True)) for phase, peaks in _working(team, recipe, ledger, videos).items()}
+
+
+def _team(recipe: Recipe, layout: Layout) -> Team:
+    """The networks with the weights that they compute with."""
+
+    def made(spec: Any, learns: bool) -> Backbone:
+        channels = recipe.codec.shape()[0]
+        net: Backbone = spec.build(recipe.codec.shape(), _captions(recipe, 1).shape[-1], torch.ones(channels))
+        rounded = "bfloat16" in (layout.products, "float32" if learns else layout.frozen)
+        if rounded:
+            _round(net)
+        if layout.checkpointing:
+            net.recompute()
+        return net
+
+    teacher = frozen(made(recipe.teacher.backbone, False)) if recipe.teacher else None
+    critic = recipe.critic_init or recipe.teacher
+    critics = {}
+    for i, objective in enumerate(recipe.objectives):
+        if critic and (net := objective.critic(lambda: made(critic.backbone, True))) is not None:
+            critics[i] = net
+    return Team(made(recipe.backbone, True), frozen(made(recipe.backbone, True)), teacher, critics)
+
+
+def _round(net: Backbone) -> None:
+    """Gives `net` weights in bfloat16. `Module.to` cannot, where tensors have no data."""
+    net.compute = torch.bfloat16
+    for module in net.modules():
+        for name, p in list(module.named_parameters(recurse=False)):
+            setattr(module, name, torch.nn.Parameter(p.detach().to(torch.bfloat16), p.requires_grad))
+
+
+def _lasting(team: Team, recipe: Recipe, layout: Layout) -> dict[str, Lasting]:
+    found = {"student": _learner(team.student, Stepper(team.student, recipe.optimiser, 1), layout)}
+    found["average"] = Lasting(4 * _numbers(team.ema))
+    if team.teacher:
+        found["teacher"] = Lasting(4 * _numbers(team.teacher), gathered=_gathered(team.teacher, layout, False))
+    for i, critic in team.critics.items():
+        assert recipe.critic is not None
+        found[f"critic{i}"] = _learner(critic, Stepper(critic, recipe.critic, 1), layout)
+    return found
+
+
+def _learner(net: Backbone, stepper: Stepper, layout: Layout) -> Lasting:
+    numbers = _numbers(net)
+    momenta = [sum(p.numel() for group in part.param_groups for p in group["params"]) for part in stepper.parts]
+    moments = 4 * sum(
+        n * (2 if isinstance(part, torch.optim.AdamW) else 1) for n, part in zip(momenta, stepper.parts, strict=True)
+    )
+    return Lasting(4 * numbers, moments, 4 * numbers, _gathered(net, layout, True))
+
+
+def _numbers(net: Backbone) -> int:
+    return sum(p.numel() for p in net.parameters())
+
+
+def _gathered(net: Backbone, layout: Layout, learns: bool) -> int:
+    """Of a network that is cut: two blocks at once, the one at work and the next, and what belongs to none; in a backward pass
+    also a block's gradients before they are summed, and as float32 while they are."""
+    each = dtype(layout.products).itemsize
+    *blocks, root = net.pieces()
+    block = max(sum(p.numel() for p in b.parameters()) for b in blocks)
+    rest = sum(p.numel() for p in root.parameters()) - sum(p.numel() for b in blocks for p in b.parameters())
+    return each * (2 * block + rest) + (learns and (each + 4) * block)
+
+
+def _working(team: Team, recipe: Recipe, ledger: Ledger, videos: int) -> dict[str, tuple[float, ...]]:
+    """The peaks of both phases, over every grid that an update may draw, and over the pieces of a long video."""
+    booked(ledger, team.student.parameters())
+    for critic in team.critics.values():
+        booked(ledger, critic.parameters())
+    working = {}
+    if team.critics:
+        working["critics"] = _peaks(ledger, _steps(team, recipe, videos, False), lambda step: _critics(team, recipe, step))
+    working["student"] = _peaks(ledger, _steps(team, recipe, videos, True), lambda step: _student(team, recipe, step))
+    return working
+
+
+def _peaks(ledger: Ledger, steps: Iterator[Step], learn: Callable[[Step], None]) -> tuple[float, ...]:
+    ledger.start()
+    for step in steps:
+        learn(step)
+    return tuple(ledger.peaks)
+
+
+def _critics(team: Team, recipe: Recipe, step: Step) -> None:
+    for k, critic in team.critics.items():
+        recipe.objectives[k].critic_loss(step, critic).backward()
+        critic.zero_grad()
+
+
+def _student(team: Team, recipe: Recipe, step: Step) -> None:
+    terms = [(o.weight, o.loss(step, team.critics.get(k))) for k, o in enumerate(recipe.objectives)]
+    said = [weight * loss for weight, loss in terms if loss is not None]
+    if said:
+        torch.stack(said).sum().backward()
+    del terms, said
+    team.student.zero_grad()
+
+
+def _steps(team: Team, recipe: Recipe, videos: int, grad: bool) -> Iterator[Step]:
+    grids = [grid for grid, _ in recipe.mixed] or [recipe.grid]
+    for grid in {_speaking(recipe, grid): grid for grid in grids}.values() if grad else grids[:1]:
+        step = _step(team, recipe, videos, grad, grid, LongVideo())
+        yield step
+        if recipe.stream:
+            video = LongVideo().after(step, recipe.stream, recipe.codec.shape()[1])
+            yield _step(team, recipe, videos, grad, grid, video)
+
+
+def _speaking(recipe: Recipe, grid: tuple[float, ...]) -> tuple[bool, ...]:
+    """Which terms have something to say on a grid: nothing else that costs memory depends on it."""
+    return tuple(not isinstance(t, Gate) or not t.points or len(grid) in t.points for t in recipe.objectives)
+
+
+def _step(team: Team, recipe: Recipe, videos: int, grad: bool, grid: tuple[float, ...], video: LongVideo) -> Step:
+    """An update as late as any: whatever begins late has begun."""
+    channels, window, *side = recipe.codec.shape()
+    frames = recipe.stream.new if recipe.stream and video.carried else max(recipe.frames or (window,))
+    chunks = recipe.chunks or Chunks()
+    count = len(recipe.chunks.sizes(frames, begun=video.position > 0)) if recipe.chunks else 1
+    cond = _captions(recipe, videos)
+    return Step(
+        index=10**9,
+        student=team.student,
+        teacher=team.teacher,
+        ema=team.ema,
+        cond=cond,
+        null=torch.zeros_like(cond),
+        grid=grid,
+        update=recipe.update,
+        exits=tuple(min(1, len(chunks.grid(i, grid)) - 1) for i in range(count)) if grid else (0,) * count,
+        noise=torch.empty(videos, channels, frames, *side),
+        renoise=Renoise(tuple(Draws(0)(i) for i in range(videos))),
+        draws=Draws(0),
+        data=lambda: torch.empty(videos, *recipe.codec.shape()),
+        grad=grad,
+        chunks=recipe.chunks,
+        window=window if frames > window else None,
+        carried=video.refreshed(team.student, cond),
+        going_on=recipe.stream is not None,
+    )
+
+
+def _captions(recipe: Recipe, videos: int) -> Tensor:
+    """Embeddings of the shape that the recipe's captions have (B, L, D)."""
+    if recipe.text:
+        return torch.empty(videos, recipe.text.tokens, recipe.text.words)
+    read, world = codecs.captions(recipe.world, None), recipe.world
+    assert not isinstance(world, PromptFile)
+    return torch.empty(videos, len(world.slots(world.prompts("train")[0])), read.words)
+
+
+def _cache(recipe: Recipe, layout: Layout, videos: int) -> int:
+    """Keys and values at the end of a rollout; a reference rollout, as alignment makes it, has others of its own in turn."""
+    if not recipe.chunks:
+        return 0
+    frames = max(recipe.frames or (recipe.codec.shape()[1],))
+    kept = len(recipe.chunks.cache.stored(recipe.stream.longest if recipe.stream else frames))
+    return videos * kept * recipe.backbone.frame_bytes(recipe.codec.shape(), dtype(layout.products).itemsize)

@@ -1,0 +1,54 @@
+"""How a run is laid out on devices. What it computes does not depend on it, but for rounding: no fingerprint knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A run with the same recipe and another layout gives the same losses, to the rounding of sums in another order; `compute`
+    and `frozen` in bfloat16 round as bfloat16 does.
+
+    - `micro`: videos that one process takes at once (None: its whole share of the batch); the gradients of the parts are
+      averaged, so that the batch stays the recipe's.
+    - `shard`: every process holds a part of each network and of its optimiser (FSDP2, block by block), else all of it.
+    - `device`: "cpu" or "cuda".
+    - `compute`: the dtype of matrix products; trained weights and their optimisers stay float32. None: bfloat16 on a GPU,
+      float32 on a CPU. bfloat16 shards, even on one device: FSDP2 then frees the rounded copies of the weights.
+    - `frozen`: the dtype in which networks that do not learn are kept.
+    - `checkpointing`: keep the input of every block alone for the backward pass and compute the rest again.
+    - `offload`: what the work at hand does not need lies in the CPU's memory: the teacher while critics learn, the optimisers'
+      moments until they step. On a CPU it changes nothing."""
+
+    micro: int | None = None
+    shard: bool = False
+    device: str = "cpu"
+    compute: str | None = None
+    frozen: str = "float32"
+    checkpointing: bool = False
+    offload: bool = False
+
+    def __post_init__(self) -> None:
+        if self.micro is not None and self.micro < 1:
+            raise ValueError(f"a process takes at least one video at once, got {self.micro}")
+        for name, value in (("compute", self.products), ("frozen", self.frozen)):
+            if value not in PRECISIONS:
+                raise ValueError(f"`{name}` is one of {', '.join(PRECISIONS)}, got {value!r}")
+        if self.device not in ("cpu", "cuda"):
+            raise ValueError(f'a device is "cpu" or "cuda", got {self.device!r}')
+
+    @property
+    def products(self) -> str:
+        """The dtype of matrix products."""
+        return self.compute or ("bfloat16" if self.device == "cuda" else "float32")
+
+    @property
+    def sharded(self) -> bool:
+        return self.shard or self.products != "float32"
+
+
+PLAIN = Layout()
+"""One process on a CPU in float32, as on any machine."""

@@ -1,0 +1,192 @@
+"""Several processes, one run: shares of a batch, means over the processes, and networks that are spread over them.
+
+torch.distributed takes seconds to import, so every function that needs it does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from salt_bench.errors import UserError, WrongUse
+from salt_train.backbones.base import Backbone
+from salt_train.layout import PLAIN, Layout
+
+
+@dataclass(frozen=True)
+class Share:
+    """Part number `index` of the `count` equal parts of a batch: what one process takes at once. A video's draws are named by
+    its place in the whole batch, so that no number depends on who takes which part."""
+
+    index: int = 0
+    count: int = 1
+
+    def of(self, batch: int) -> slice:
+        """Where this part lies in a batch of `batch` videos."""
+        if batch % self.count:
+            raise ValueError(f"a batch of {batch} does not divide among {self.count} processes; change the one or the other")
+        return slice(self.index * batch // self.count, (self.index + 1) * batch // self.count)
+
+
+WHOLE = Share()
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The processes of a run: the number of this one, how many there are, and in how many parts each takes its share."""
+
+    rank: int = 0
+    ranks: int = 1
+    parts: int = 1
+    layout: Layout = PLAIN
+
+    def shares(self) -> list[Share]:
+        """This process's parts of every batch, one after the other."""
+        return [Share(self.rank * self.parts + part, self.ranks * self.parts) for part in range(self.parts)]
+
+    def mean(self, values: Mapping[str, float]) -> dict[str, float]:
+        """The mean of every value over the processes."""
+        if self.ranks == 1 or not values:
+            return dict(values)
+        total = torch.tensor(list(values.values()), dtype=torch.float64, device=self.layout.device)
+        dist.all_reduce(total)
+        return dict(zip(values, (total / self.ranks).tolist(), strict=True))
+
+    def average(self, gradients: Sequence[Tensor]) -> None:
+        """Replaces gradients by their mean over the processes."""
+        if self.ranks == 1 or not gradients:
+            return
+        flat = torch.cat([g.flatten() for g in gradients])
+        dist.all_reduce(flat)
+        flat /= self.ranks
+        for g, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            g.copy_(part.view_as(g))
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.ranks > 1:
+            dist.barrier()
+
+
+ALONE = Crew()
+
+
+def crew(batch: int, layout: Layout) -> Crew:
+    """This process's place in the job that torchrun started, or alone."""
+    rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    return Crew(rank, ranks, parts(batch, ranks, layout), layout)
+
+
+def parts(batch: int, ranks: int, layout: Layout) -> int:
+    """In how many parts each of `ranks` processes takes its share of `batch` videos.
+
+    Raises WrongUse where the batch does not divide: it is the recipe's, whatever the layout."""
+    if batch % ranks:
+        raise WrongUse(f"a batch of {batch} does not divide among {ranks} processes; change the one or the other")
+    micro = layout.micro or batch // ranks
+    if batch // ranks % micro:
+        asked = f"a batch of {batch} is no multiple of {ranks} processes × {micro} videos"
+        raise WrongUse(f"{asked}; choose a `micro` that divides {batch // ranks}")
+    return batch // ranks // micro
+
+
+@lru_cache(maxsize=1)
+def mesh(device: str, ranks: int) -> Any:
+    """All processes in one row."""
+    from torch.distributed.device_mesh import init_device_mesh
+
+    return init_device_mesh(device, (ranks,))
+
+
+def dtype(name: str) -> torch.dtype:
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+
+
+def laid_out(net: Backbone, layout: Layout, learns: bool) -> Backbone:
+    """The same network where and in the precision in which the layout wants it."""
+    net = net.to(layout.device) if learns else net.to(layout.device, dtype(layout.frozen))
+    rounded = "bfloat16" in (layout.products, "float32" if learns else layout.frozen)
+    net.compute = torch.bfloat16 if rounded else None
+    if layout.checkpointing:
+        net.recompute()  # the teacher too: alignment's gradient goes through it
+    if layout.sharded:
+        _shard(net, layout.device, learns)
+    return net
+
+
+def _shard(net: Backbone, device: str, learns: bool) -> None:
+    """Cuts the parameters among the processes, block by block (FSDP2): a block is gathered when it is needed, in the dtype of
+    products, and let go behind. Gradients are averaged in float32."""
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+    if not dist.is_initialized():
+        raise WrongUse("a sharded network needs a job of processes: start it with salt-train run, or with torchrun")
+    ranks = mesh(device, dist.get_world_size())
+    policy = MixedPrecisionPolicy(net.compute, torch.float32, cast_forward_inputs=False)
+    *blocks, root = net.pieces()
+    for block in blocks:
+        fully_shard(block, mesh=ranks, mp_policy=policy, reshard_after_forward=True)
+    # What stays gathered would be stale after a step; but what never learns may be needed by the gradient of a block's output.
+    fully_shard(root, mesh=ranks, mp_policy=policy, reshard_after_forward=learns)
+
+
+def here(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """What this process holds of them."""
+    return [t.to_local() if is_spread(t) else t for t in tensors]  # type: ignore[attr-defined]
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor, which every process asks for at once."""
+    return tensor.full_tensor() if is_spread(tensor) else tensor  # type: ignore[attr-defined]
+
+
+def is_spread(tensor: Tensor) -> bool:
+    """Whether the processes hold a part of it each (a DTensor)."""
+    return hasattr(tensor, "full_tensor")
+
+
+def spread(tensor: Tensor, like: Tensor) -> Tensor:
+    """This process's part of `tensor`, cut as `like` is."""
+    if not is_spread(like):
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)  # type: ignore[attr-defined]
+
+
+def stacked(tensor: Tensor, crew: Crew) -> Tensor:
+    """The processes' tensors as one, one after the other along the first dimension."""
+    if crew.ranks == 1:
+        return tensor
+    from torch.distributed.tensor import DTensor, Shard
+
+    return DTensor.from_local(tensor, mesh(crew.layout.device, crew.ranks), [Shard(0)], run_check=False)
+
+
+def start(layout: Layout) -> bool:
+    """Joins the job that torchrun started, or makes one of this process where sharding needs one; whether there is one."""
+    if "RANK" not in os.environ and not layout.sharded:
+        return False
+    backend = "gloo"
+    if layout.device == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError("no GPU that this build of torch can use; train with --device cpu")
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        backend = "cpu:gloo,cuda:nccl"
+    if "RANK" in os.environ:
+        dist.init_process_group(backend)
+    else:
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    return True
+
+
+def norm(parameters: Sequence[nn.Parameter], clip: float) -> float:
+    """Clips the gradients to `clip`; their norm before."""
+    return float(whole(nn.utils.clip_grad_norm_(parameters, clip)))

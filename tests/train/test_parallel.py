@@ -1,0 +1,143 @@
+"""The same losses, however many processes share a batch, in how many parts, whole or sharded; killed, and on with others."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from crews import KILLED, close, dmd, kill_after, losses, salt, sc_dmd, trained
+from test_causal_training import long_video
+from tiny import quiet
+
+from salt_bench.errors import WrongUse
+from salt_train import checkpoint
+from salt_train import train as training
+from salt_train.layout import PLAIN, Layout
+from salt_train.parallel import Crew, Share, crew
+from salt_train.recipe import Recipe
+
+SHARDED = Layout(shard=True)
+Rows = list[dict[str, float]]
+
+
+@pytest.fixture
+def elsewhere(root: Path, tmp_path: Path) -> Callable[[], Path]:
+    """Makes further folders of checkpoints that hold the teacher."""
+    made: list[Path] = []
+
+    def make() -> Path:
+        made.append(tmp_path / f"other{len(made)}")
+        shutil.copytree(root, made[-1])
+        return made[-1]
+
+    return make
+
+
+def alone(recipe: Recipe, root: Path) -> Rows:
+    training.train(recipe, root, quiet)
+    return losses(recipe, root)
+
+
+def test_shares_are_the_batch() -> None:
+    crews = [Crew(rank, 2, 3) for rank in range(2)]
+    found = [list(range(12))[share.of(12)] for one in crews for share in one.shares()]
+    assert found == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11]]
+    with pytest.raises(ValueError, match="a batch of 4 does not divide among 3 processes"):
+        Share(0, 3).of(4)
+
+
+def test_a_batch_that_does_not_divide_into_parts_is_named() -> None:
+    assert crew(12, Layout(micro=4)).shares() == [Share(0, 3), Share(1, 3), Share(2, 3)]
+    with pytest.raises(
+        WrongUse, match=r"a batch of 12 is no multiple of 1 processes × 5 videos; choose a `micro` that divides 12"
+    ):
+        crew(12, Layout(micro=5))
+
+
+@pytest.mark.parametrize("make", [dmd, sc_dmd, salt], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    ("ranks", "layout"),
+    [(2, PLAIN), (1, Layout(micro=1)), (2, SHARDED)],
+    ids=["two processes", "four parts", "two processes, sharded"],
+)
+def test_twenty_updates_have_the_losses_of_one_process(
+    make: Callable[[], Recipe], ranks: int, layout: Layout, root: Path, elsewhere: Callable[[], Path]
+) -> None:
+    recipe, other = make(), elsewhere()
+    trained(recipe, other, ranks, layout)
+    wanted = alone(recipe, root)
+    assert len(wanted) == 20
+    assert close(wanted, losses(recipe, other))
+    one, two = (checkpoint.weights(folder / recipe.fingerprint()) for folder in (root, other))
+    assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((2, PLAIN), (1, PLAIN)),
+        ((1, PLAIN), (2, PLAIN)),
+        ((2, PLAIN), (4, PLAIN)),
+        ((2, SHARDED), (1, PLAIN)),
+        ((1, PLAIN), (2, SHARDED)),
+        ((2, SHARDED), (4, Layout(shard=True, checkpointing=True))),
+    ],
+    ids=["2 to 1", "1 to 2", "2 to 4", "2 sharded to 1", "1 to 2 sharded", "2 sharded to 4 sharded"],
+)
+def test_a_killed_run_goes_on_with_others(
+    before: tuple[int, Layout], after: tuple[int, Layout], root: Path, elsewhere: Callable[[], Path]
+) -> None:
+    recipe, other = salt(steps=8), elsewhere()
+    folder = other / recipe.fingerprint()
+    trained(recipe, other, *before, log=kill_after(5, 8), ends=(KILLED,))
+    assert {path.name for path in folder.iterdir()} == {"resume.pt" if before[0] == 1 else "resume-000004"}
+    done: list[float] = []
+    trained(recipe, other, *after, log=lambda _, fraction: done.append(fraction))
+    assert {path.name for path in folder.iterdir()} == {"student.safetensors", "log.jsonl", "recipe.json"}
+    assert done in ([], [5 / 8, 6 / 8, 7 / 8, 1.0])  # other processes have lists of their own
+    assert close(alone(recipe, root), losses(recipe, other))
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize(("before", "after"), [((2, PLAIN), (1, Layout(micro=1))), ((1, PLAIN), (2, SHARDED))])
+def test_a_long_video_goes_on_with_others(
+    before: tuple[int, Layout], after: tuple[int, Layout], root: Path, elsewhere: Callable[[], Path]
+) -> None:
+    """Four pieces make a video and three are made per update, so that resume files hold videos in the middle."""
+    recipe, other = long_video(), elsewhere()
+    recipe = replace(recipe, stream=recipe.stream and replace(recipe.stream, longest=18))
+    trained(recipe, other, *before, log=kill_after(4, 6), ends=(KILLED,))
+    trained(recipe, other, *after)
+    assert close(alone(recipe, root), losses(recipe, other))
+
+
+@pytest.mark.usefixtures("often")
+def test_a_kill_during_a_save_loses_nothing(root: Path, elsewhere: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is written before the folder has its name, the one before it is what a run goes on from."""
+    import os
+
+    recipe, other = sc_dmd(steps=6), elsewhere()
+    folder, rename = other / recipe.fingerprint(), Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if target.name == "resume-000004":
+            os._exit(KILLED)
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        trained(recipe, other, 2, SHARDED, ends=(KILLED, 1, -9))
+    assert {path.name for path in folder.iterdir()} == {"resume-000002", ".resume.tmp"}
+    trained(recipe, other, 2, SHARDED)
+    assert {path.name for path in folder.iterdir()} == {"student.safetensors", "log.jsonl", "recipe.json"}
+    assert close(alone(recipe, root), losses(recipe, other))
+
+
+def test_a_loss_that_is_no_number_ends_every_process(root: Path) -> None:
+    recipe = replace(dmd(steps=3), optimiser=replace(dmd().optimiser, rate=1e30))
+    trained(recipe, root, 2, ends=(1,))
