@@ -21,6 +21,7 @@ from salt_bench.commands import judge as judge_commands
 from salt_bench.commands import official as official_commands
 from salt_bench.commands import statistics as statistics_commands
 from salt_bench.commands import vbench as vbench_commands
+from salt_bench.commands import votes as votes_commands
 from salt_bench.commands import weights as weights_commands
 from salt_bench.commands.output import say as _say
 from salt_bench.errors import UserError, WrongUse
@@ -246,6 +247,7 @@ vbench_commands.register(app)
 official_commands.register(app)
 gate_commands.register(app)
 statistics_commands.register(app)
+votes_commands.register(app)
 
 
 def _near(path: Path) -> str:

@@ -57,7 +57,7 @@ def publish(plan: Plan, outcome: Outcome, out: Path, render: Render) -> bool:
             if before["fingerprint"] == facts["fingerprint"]:
                 return False
             facts["cells"] = before["cells"]  # of the run that made these rows; this one only says something else about them
-        _replace(out, lambda folder: _fill(folder, plan, table, facts, render))
+        _replace(out, lambda folder: _fill(folder, out, plan, table, facts, render))
     return True
 
 
@@ -102,10 +102,13 @@ def _replace(out: Path, fill: Callable[[Path], None]) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _fill(folder: Path, plan: Plan, table: Path, facts: Mapping[str, Any], render: Render) -> None:
+def _fill(folder: Path, old: Path, plan: Plan, table: Path, facts: Mapping[str, Any], render: Render) -> None:
+    from salt_bench.report import voting
+
     shutil.copyfile(table, folder / "scores.jsonl")
     (folder / "manifest.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     _gallery(folder / "clips", plan)
+    voting.carry(old, folder)  # what people said of these clips is measured, too
     render(folder)
 
 
