@@ -250,4 +250,11 @@ def _join(values: Sequence[Any]) -> str:
 def _footer(manifest: Mapping[str, Any]) -> str:
     cells = manifest["cells"]
     counts = f"{cells['trained']} cells trained, {cells['reused']} reused, {cells['judged']} judged"
-    return f"Fingerprint {manifest['fingerprint']} · commit {manifest['commit']} · scale {manifest['scale']} · {counts}"
+    made = f"Fingerprint {manifest['fingerprint']} · commit {manifest['commit']} · scale {manifest['scale']}"
+    return f"{made} · {counts}{_crews(manifest)}"
+
+
+def _crews(manifest: Mapping[str, Any]) -> str:
+    """By how many processes models were trained, where a reader cannot expect the same bytes again."""
+    counts: Sequence[int] = manifest.get("processes", [1])  # older manifests are of one process each
+    return "" if max(counts) == 1 else f" · models trained by {_join(counts)} processes: repeatable within rounding only"
