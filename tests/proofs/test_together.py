@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -24,12 +25,12 @@ from salt_bench.study import Plan
 ROOT = Path(__file__).parents[2]
 
 
-def _plan(folder: Path, processes: int) -> Plan:
+def _plan(folder: Path, processes: int, scale: str = "default") -> Plan:
     """The study of test_kill, in its own folder of runs."""
     study._module_names.cache_clear()
     folder.mkdir(exist_ok=True)
     path = shutil.copyfile(Path(__file__).with_name("study_sc_dmd.py"), folder / "study_sc_dmd.py")
-    return study.make_plan(path, runs=folder / "runs", processes=processes)
+    return study.make_plan(path, scale, folder / "runs", processes)
 
 
 def _weights(plan: Plan, arm: str) -> dict[str, np.ndarray]:
@@ -37,8 +38,11 @@ def _weights(plan: Plan, arm: str) -> dict[str, np.ndarray]:
     return load_file(folder / "student.safetensors")
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("salt_train.parallel") is None, reason="draws go by the process until salt_train.parallel is there"
+)
 def test_two_processes_make_what_one_makes_within_rounding(tmp_path: Path) -> None:
-    plans = [_plan(tmp_path / str(count), count) for count in (1, 2)]
+    plans = [_plan(tmp_path / str(count), count, "smoke") for count in (1, 2)]
     for plan in plans:
         executor = make("local", 1, plan.place.work / "logs", [f"processes={plan.processes}"])
         outcome = study.run(plan, study.missing(plan, print), executor, lambda event: None)
@@ -49,7 +53,7 @@ def test_two_processes_make_what_one_makes_within_rounding(tmp_path: Path) -> No
         assert alone.keys() == both.keys()
         largest = max(float(np.abs(alone[name] - both[name]).max()) for name in alone)
         print(f"{arm}: weights differ by at most {largest:.1e}")
-        assert largest < 1e-3
+        assert largest < 1e-4
         assert any((alone[name] != both[name]).any() for name in alone), "two processes cut their sums elsewhere"
     assert "by 1, 2 processes: repeatable within rounding only" in (tmp_path / "report2/report.md").read_text()
     assert "within rounding only" not in (tmp_path / "report1/report.md").read_text()
