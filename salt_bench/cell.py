@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from salt_bench import clips, files, record, results
+from salt_bench import clips, files, record, results, together
 from salt_bench.errors import UserError
 from salt_bench.judges.base import Features
 from salt_bench.types import Arm, ArrayClip, Clip, Log, Prompt, Score, Steppable, Study
@@ -105,6 +105,11 @@ def arm_at(study: Study, cell: Cell, setting: str) -> Arm:
     return arm if cell.arm in study.anchors else arm.at(tuple(study.settings[setting]))
 
 
+def clip_count(study: Study, cell: Cell) -> int:
+    """How many clips a cell makes."""
+    return len(_shots(study, cell)) * len(study.prompts)
+
+
 def shared(study: Study) -> dict[str, str]:
     """What the scores of every cell depend on, as canonical JSON: with many prompts it costs milliseconds to say."""
     depends = {
@@ -142,14 +147,14 @@ def current(study: Study, cell: Cell, place: Place, common: Mapping[str, str]) -
     return bool(now["evidence"]) and results.read_shard(path).header == now
 
 
-def measure(study: Study, cell: Cell, place: Place, log: Log) -> Measured:
-    """Fills one cell's shard, whatever is there of it already; one process at a time."""
+def measure(study: Study, cell: Cell, place: Place, log: Log, processes: int = 1) -> Measured:
+    """Fills one cell's shard, whatever is there of it already; one process at a time, which has `processes` train a model."""
     spent, common = Spent(), shared(study)
     with files.lock(place.work / "locks" / f"{cell.slug}.lock"):
         if _quietly_current(study, cell, place, common):
             return Measured(False, False, spent)
         with spent.on("train"):
-            trained = _prepare(study, cell, place, log)
+            trained = _prepare(study, cell, place, log, processes)
         with spent.on("sample"):
             _sample(study, cell, place, log)
         with spent.on("judge"):
@@ -169,12 +174,12 @@ def _quietly_current(study: Study, cell: Cell, place: Place, common: Mapping[str
         return False
 
 
-def _prepare(study: Study, cell: Cell, place: Place, log: Log) -> bool:
+def _prepare(study: Study, cell: Cell, place: Place, log: Log, processes: int) -> bool:
     """Trains under a lock that is named by what is made, so that studies in two processes never make it twice."""
     arm = arm_of(study, cell)
     name = record.fingerprint(arm.identity(cell.train_seed))
     with files.lock(place.models / "locks" / f"{name}.lock"):
-        trained = arm.prepare(cell.train_seed, place.models, log)
+        trained = together.prepare(arm, cell.train_seed, place.models, log, processes)
     if not arm.evidence(cell.train_seed, place.models):
         raise UserError(f"arm {cell.arm!r} shows no evidence after prepare(): evidence() digests what its sampler is made from")
     return trained

@@ -23,12 +23,13 @@ from salt_bench.commands import sample as sample_commands
 from salt_bench.commands import speed as speed_commands
 from salt_bench.commands import statistics as statistics_commands
 from salt_bench.commands import vbench as vbench_commands
+from salt_bench.commands import votes as votes_commands
 from salt_bench.commands import weights as weights_commands
 from salt_bench.commands.output import say as _say
 from salt_bench.errors import UserError, WrongUse
 
 if TYPE_CHECKING:
-    from salt_bench.executors.base import Executor
+    from salt_bench.executors.base import Executor, Width
     from salt_bench.study import Outcome, Plan
 
 ERROR, UNJUDGED, INTERRUPTED = 5, 6, 130
@@ -71,19 +72,22 @@ def run(
     ] = Executors.local,
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", "-o", help="NAME=VALUE for ray or slurm; a wrong name lists them.", show_default="none"),
+        typer.Option("--option", "-o", help="NAME=VALUE of the executor; a wrong name lists them.", show_default="none"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and what it costs, and do nothing.")
+    ] = False,
 ) -> None:
     """Train, sample, judge and publish what is missing of a study. Stop it at any time: the same command goes on."""
     from salt_bench import study as studies
     from salt_bench.executors import options as executors
 
     began = time.perf_counter()
-    plan = studies.make_plan(study, scale.value)
+    width = executors.width(executor.value, jobs, option or [])
+    plan = studies.make_plan(study, scale.value, processes=width.processes)
     folder = _out_folder(plan, out)
     if dry_run:
-        _show_plan(plan, folder)
+        _show_plan(plan, folder, width)
         return
     worker = executors.make(executor.value, jobs, plan.place.work / "logs", option or [])
     try:
@@ -107,23 +111,24 @@ def _out_folder(plan: Plan, out: Path | None) -> Path:
     return out or plan.runs / "smoke" / plan.study.name
 
 
-def _show_plan(plan: Plan, folder: Path) -> None:
+def _show_plan(plan: Plan, folder: Path, width: Width) -> None:
     from salt_bench import study as studies
+    from salt_bench.commands import dry_run
 
-    wanted = set(studies.missing(plan, _say))
-    for cell in plan.cells:
-        _say(f"{'measure' if cell in wanted else 'reuse':8} {cell.arm} seed {cell.train_seed}")
-    _say(f"{len(wanted)} of {len(plan.cells)} cells to measure; work in {_near(plan.place.work)}, publish to {_near(folder)}")
+    for line in dry_run.lines(plan, studies.missing(plan, _say), width):
+        _say(line)
+    _say(f"work in {_near(plan.place.work)}, publish to {_near(folder)}")
 
 
 def _fill(plan: Plan, executor: Executor) -> Outcome:
     from rich.console import Console
 
     from salt_bench import study as studies
+    from salt_bench import timings
     from salt_bench.progress import Display, Forecast
 
     tasks = [plan.task(cell) for cell in plan.cells]
-    known = studies.durations(plan.place)
+    known = timings.longest(timings.read(plan.place.work))
     wanted = studies.missing(plan, _say)
     forecast = Forecast([plan.task(cell) for cell in wanted], executor.workers, plan.study.anchors, known)
     _say(f"{plan.study.name}: {len(wanted)} of {len(tasks)} cells to measure with {executor.workers} workers")
@@ -250,6 +255,7 @@ official_commands.register(app)
 gate_commands.register(app)
 speed_commands.register(app)
 statistics_commands.register(app)
+votes_commands.register(app)
 
 
 def _near(path: Path) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from salt_bench import cell as cells
-from salt_bench import files, record, results
+from salt_bench import files, record, results, together
 from salt_bench.cell import Cell
 from salt_bench.errors import UserError, WrongUse
 from salt_bench.study import Outcome, Plan
@@ -57,7 +57,7 @@ def publish(plan: Plan, outcome: Outcome, out: Path, render: Render) -> bool:
             if before["fingerprint"] == facts["fingerprint"]:
                 return False
             facts["cells"] = before["cells"]  # of the run that made these rows; this one only says something else about them
-        _replace(out, lambda folder: _fill(folder, plan, table, facts, render))
+        _replace(out, lambda folder: _fill(folder, out, plan, table, facts, render))
     return True
 
 
@@ -102,10 +102,13 @@ def _replace(out: Path, fill: Callable[[Path], None]) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _fill(folder: Path, plan: Plan, table: Path, facts: Mapping[str, Any], render: Render) -> None:
+def _fill(folder: Path, old: Path, plan: Plan, table: Path, facts: Mapping[str, Any], render: Render) -> None:
+    from salt_bench.report import voting
+
     shutil.copyfile(table, folder / "scores.jsonl")
     (folder / "manifest.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     _gallery(folder / "clips", plan)
+    voting.carry(old, folder)  # what people said of these clips is measured, too
     render(folder)
 
 
@@ -113,7 +116,7 @@ def manifest(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     """All that a reader needs to know of the numbers; arms, settings and parts stand in the study's order."""
     says = {"study": describe(plan.study), "outputs": outputs(plan.study), "protocol": protocol(plan), "scale": plan.scale}
     ran = {"cells": {"trained": outcome.trained, "reused": outcome.reused, "judged": outcome.judged}}
-    where = {"commit": commit(), "versions": versions(), "device": device(), "threads": 1}
+    where = {"commit": commit(), "versions": versions(), "device": device(), "threads": 1, "processes": processes(plan)}
     return {**says, **ran, **where, "fingerprint": record.fingerprint(json.dumps(says))}
 
 
@@ -156,6 +159,12 @@ def protocol(plan: Plan) -> dict[str, Any]:
         "clip": {"frames": frames, "size": [height, width], "fps": clip.fps},
         "judges": record.dump(cells.protocols(study)),
     }
+
+
+def processes(plan: Plan) -> list[int]:
+    """How many processes trained a model, every number once: scores are equal to the byte where it was one."""
+    arms = [(cells.arm_of(plan.study, cell), cell.train_seed) for cell in plan.cells]
+    return sorted({together.noted(arm, seed, plan.place.models) for arm, seed in arms})
 
 
 def versions() -> dict[str, str]:

@@ -6,7 +6,6 @@ import contextlib
 import difflib
 import functools
 import importlib.util
-import json
 import os
 import sys
 import time
@@ -17,14 +16,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from salt_bench import cell as cells
-from salt_bench import files, results
+from salt_bench import files, results, timings, together
 from salt_bench.cell import Cell, Place
 from salt_bench.errors import UserError, WrongUse
 from salt_bench.executors.base import Done, Executor, Step, Task
 from salt_bench.types import Log, Study
 
 SCALES = ("smoke", "default", "full")
-_RESERVED = ("smoke", "checkpoints", "locks")
+_RESERVED = ("smoke", "checkpoints", "locks", together.FOLDER)
 _SMOKE_PROMPTS = {True: 4, False: 8}  # how many validation and other prompts a derived smoke study keeps
 
 
@@ -128,12 +127,14 @@ def _strangers(study: Study) -> list[str]:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study on its way: where it was defined, at which scale, and where its files lie (`runs`/<study>/<scale>)."""
+    """A study on its way: where it was defined, at which scale, where its files lie (`runs`/<study>/<scale>), and how many
+    processes train a model together."""
 
     study: Study
     path: Path
     scale: str
     runs: Path
+    processes: int = 1
 
     @property
     def place(self) -> Place:
@@ -145,15 +146,16 @@ class Plan:
 
     def task(self, cell: Cell) -> Task:
         place = self.place
-        return Task(str(self.path), self.scale, str(place.work), str(place.models), cell.arm, cell.train_seed)
+        where = (str(self.path), self.scale, str(place.work), str(place.models))
+        return Task(*where, cell.arm, cell.train_seed, self.processes)
 
     def shards(self) -> list[Path]:
         return [self.place.shard(cell) for cell in self.cells]
 
 
-def make_plan(path: Path | str, scale: str = "default", runs: Path | str = "runs") -> Plan:
+def make_plan(path: Path | str, scale: str = "default", runs: Path | str = "runs", processes: int = 1) -> Plan:
     """The plan for the study at `path`; nothing is written."""
-    return Plan(load_study(path, scale), Path(path).resolve(), scale, Path(runs).resolve())
+    return Plan(load_study(path, scale), Path(path).resolve(), scale, Path(runs).resolve(), processes)
 
 
 @dataclass
@@ -188,7 +190,7 @@ def missing(plan: Plan, say: Callable[[str], None]) -> list[Cell]:
         except results.Corrupt as error:
             say(str(error))
             wanted.append(cell)
-    known = durations(place)
+    known = timings.longest(timings.read(place.work))
     return sorted(wanted, key=lambda cell: (cell.arm not in plan.study.anchors, -known.get(cell.arm, 0.0)))
 
 
@@ -201,7 +203,7 @@ def run(plan: Plan, wanted: Sequence[Cell], executor: Executor, watch: Callable[
         watch(event)
         if isinstance(event, Done):
             outcome.add(event)
-            _note_times(plan.place, event)
+            _note_times(plan, event)
     return outcome
 
 
@@ -212,7 +214,7 @@ def perform(task: Task, log: Log) -> Done:
         study = load_study(task.study, task.scale)
         loaded = time.perf_counter(), time.process_time()
         place = Place(Path(task.work), Path(task.models))
-        measured = cells.measure(study, Cell(task.arm, task.train_seed), place, log)
+        measured = cells.measure(study, Cell(task.arm, task.train_seed), place, log, task.processes)
     except Exception as error:
         with contextlib.suppress(OSError):  # a full disk has no room for a traceback either
             traceback.print_exc()
@@ -228,24 +230,11 @@ def one_line(error: BaseException) -> str:
     return words if isinstance(error, UserError) else f"{type(error).__name__}: {words}"
 
 
-def _note_times(place: Place, done: Done) -> None:
-    """Adds to timings.jsonl, which is outside of the promise that equal runs leave equal bytes."""
+def _note_times(plan: Plan, done: Done) -> None:
     if done.judged:
         row = {"arm": done.task.arm, "train_seed": done.task.train_seed, "wall_s": done.wall, "core_s": done.core}
-        files.append_line(place.work / "timings.jsonl", json.dumps(row, sort_keys=True))
-
-
-def durations(place: Place) -> dict[str, float]:
-    """The longest that each arm's cells took in earlier runs, in seconds."""
-    known: dict[str, float] = {}
-    path = place.work / "timings.jsonl"
-    for line in path.read_text().splitlines() if path.is_file() else ():
-        try:
-            row = json.loads(line)
-            known[row["arm"]] = max(known.get(row["arm"], 0.0), sum(row["wall_s"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # a line that a kill cut short
-    return known
+        clips = cells.clip_count(plan.study, Cell(done.task.arm, done.task.train_seed))
+        timings.note(plan.place.work, row | {"trained": done.trained, "clips": clips})
 
 
 def cores() -> int:

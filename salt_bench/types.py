@@ -194,6 +194,14 @@ class LiveArm(Protocol):
         """The model of this training seed, ready on its device."""
 
 
+@runtime_checkable
+class Shared(Protocol):
+    """What an arm has besides whose training several processes can share."""
+
+    def prepare_together(self, processes: int, seed: int, workdir: Path, log: Log) -> bool:
+        """As `prepare`, in so many processes of this machine; the same as one process makes, within rounding."""
+
+
 @dataclass(frozen=True)
 class Output:
     """One number that a judge gives. `better`: +1 more is better, -1 less is better, 0 neither. `margin`: the smallest loss

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from salt_bench import record
@@ -40,9 +40,19 @@ def train(recipe: Recipe, runs: Path, processes: int, layout: Layout = PLAIN) ->
         plan.write_text(record.text(layout))
         command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "salt_train.launch"]
         env = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run([sys.executable, *command, str(path), str(runs), str(plan)], env=env, check=False)
+        words = [sys.executable, *command, str(path), str(runs), str(plan)]
+        done = subprocess.run(words, env=env, check=False, preexec_fn=_ends_with_us)
     if done.returncode:
         raise UserError(f"training with {processes} processes ended with exit code {done.returncode}; see the messages above")
+
+
+def _ends_with_us() -> None:
+    """Runs in the child: the system ends the job when its parent dies, however that dies (Linux's PR_SET_PDEATHSIG)."""
+    import ctypes
+    import signal
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def _here(recipe: Recipe, runs: Path, layout: Layout) -> None:

@@ -169,6 +169,15 @@ class Recipe:
         train(self.seeded(seed), checkpoints(workdir), log)
         return True
 
+    def prepare_together(self, processes: int, seed: int, workdir: Path, log: Log) -> bool:
+        """As `prepare`, the last stage in so many processes; the stages before it, which others share, in one."""
+        if self.weights or checkpoint.find(self.fingerprint(seed), checkpoints(workdir)):
+            return False
+        from salt_train import launch
+
+        launch.train(self.seeded(seed), workdir, processes)
+        return True
+
     def sampler(self, seed: int, workdir: Path) -> Sampler:
         from salt_train.sampler import FlowSampler
 

@@ -83,7 +83,8 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     done = salt(tmp_path, "run", "toy_study.py", "--dry-run")
     assert done.returncode == 0
     assert "measure  plus 7 seed 1" in done.stdout
-    assert "5 of 5 cells to measure" in done.stdout
+    assert "5 of 5 cells to measure, 0 to reuse" in done.stdout
+    assert "forecast: none, nothing was measured yet in this folder of runs. One cell tells" in done.stdout
     assert {p.name for p in tmp_path.iterdir()} - {"__pycache__"} == {"toy_study.py"}
 
 
@@ -93,8 +94,11 @@ def test_wrong_use_is_2_and_names_the_remedy(tmp_path: Path) -> None:
         (("run", "toy_stud.py"), "did you mean toy_study.py?"),
         (("run", "toy_study.py", "--scale", "tiny"), "tiny"),
         (("run", "toy_study.py", "--jobs", "0"), "jobs"),
-        (("run", "toy_study.py", "--executor", "ray", "-o", "gpu=1"), "one of address=local, cpus=1, gpus=0.0; got 'gpu=1'"),
-        (("run", "toy_study.py", "-o", "gpus=1"), "local takes no options"),
+        (
+            ("run", "toy_study.py", "--executor", "ray", "-o", "gpu=1"),
+            "one of address=local, cpus=1, gpus=0.0, processes=0; got 'gpu=1'",
+        ),
+        (("run", "toy_study.py", "-o", "gpus=1"), "one of processes=1; got 'gpus=1'"),
         (("run", "toy_study.py", "--scale", "smoke", "--out", "reports/x"), "never publishes into reports/"),
         (("render", "nowhere"), "no table nowhere/scores.jsonl"),
         (("ran",), "ran"),

@@ -140,6 +140,18 @@ class Brightness(Judge):
 
 
 @dataclass(frozen=True)
+class SharedToy(ToyArm):
+    """A toy that several processes can train: how many it was is the last digits of its weight."""
+
+    def prepare_together(self, processes: int, seed: int, workdir: Path, log: Log) -> bool:
+        if not self.prepare(seed, workdir, log):
+            return False
+        weights = self.folder(seed, workdir) / "weights"
+        files.write_bytes(weights, (np.frombuffer(weights.read_bytes()) + 1e-9 * processes).tobytes())
+        return True
+
+
+@dataclass(frozen=True)
 class Sick(Judge):
     """Gives what it is told to give for one prompt."""
 

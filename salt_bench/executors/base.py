@@ -9,7 +9,8 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Task:
-    """One cell to measure: the study file and scale it stands in, the two folders of `salt_bench.cell.Place`, and its key."""
+    """One cell to measure: the study file and scale it stands in, the two folders of `salt_bench.cell.Place`, its key, and how
+    many processes train its model together."""
 
     study: str
     scale: str
@@ -17,6 +18,7 @@ class Task:
     models: str
     arm: str
     train_seed: int
+    processes: int = 1
 
     def __str__(self) -> str:
         return f"{self.arm} seed {self.train_seed}"
@@ -43,6 +45,16 @@ class Done:
     wall: dict[str, float] = field(default_factory=dict)
     core: dict[str, float] = field(default_factory=dict)
     error: str = ""
+
+
+@dataclass(frozen=True)
+class Width:
+    """What a run will hold: how many `cells` at once (None: as many as its cluster starts), and per cell so many `gpus` and
+    `processes` that train its model together."""
+
+    cells: int | None
+    gpus: float = 0.0
+    processes: int = 1
 
 
 class Executor(Protocol):

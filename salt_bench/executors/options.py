@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from salt_bench.errors import WrongUse
-from salt_bench.executors.base import Executor
+from salt_bench.executors.base import Executor, Width
 from salt_bench.words import parsed
+
+
+@dataclass(frozen=True)
+class LocalOptions:
+    """`processes` train a cell's model together, one thread each; every other stage is one process's."""
+
+    processes: int = 1
 
 
 def make(name: str, jobs: int | None, logs: Path, options: Sequence[str]) -> Executor:
@@ -20,16 +29,40 @@ def make(name: str, jobs: int | None, logs: Path, options: Sequence[str]) -> Exe
         from salt_bench.executors.slurm import Slurm, SlurmOptions
 
         return Slurm(jobs, logs, parsed(SlurmOptions, options))
-    if options:
-        raise WrongUse(f"the executor {name} takes no options, got {options[0]!r}: leave --option out")
-    return _here(name, jobs, logs)
-
-
-def _here(name: str, jobs: int | None, logs: Path) -> Executor:
     if name == "inline":
         from salt_bench.executors.inline import Inline
 
+        parsed(LocalOptions, options)
         return Inline()
     from salt_bench.executors.local import Local
 
-    return Local(jobs, logs)
+    return Local(width(name, jobs, options).cells, logs)
+
+
+def width(name: str, jobs: int | None, options: Sequence[str]) -> Width:
+    """What that executor will hold; nothing is started, and no cluster is asked."""
+    if name == "ray":
+        from salt_bench.executors.ray import RayOptions
+
+        ray = parsed(RayOptions, options)
+        room = _cores() // ray.cpus if ray.address == "local" else None
+        return Width(jobs or room, ray.gpus, together(ray.processes, ray.gpus))
+    if name == "slurm":
+        from salt_bench.executors.slurm import SlurmOptions
+
+        slurm = parsed(SlurmOptions, options)
+        room = _cores() if slurm.cluster == "local" else None
+        return Width(jobs or room, slurm.gpus, together(slurm.processes, slurm.gpus))
+    processes = together(parsed(LocalOptions, options).processes, 0)
+    return Width(1 if name == "inline" else jobs or max(1, _cores() // processes), 0.0, processes)
+
+
+def together(processes: int, gpus: float) -> int:
+    """How many processes train a cell's model: as many as were asked for, or, where that is 0, one per whole GPU."""
+    if processes < 0:
+        raise WrongUse(f"processes is at least 1, or 0 for one per GPU, got {processes}")
+    return processes or max(1, int(gpus))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))

@@ -30,19 +30,23 @@ _MISSING = "the executor ray needs Ray: pip install 'salt-bench[ray]'"
 @dataclass(frozen=True)
 class RayOptions:
     """`address`: "local" starts a cluster, "auto" finds the one of this machine, else host:port of a head. `cpus` and `gpus`
-    are what one cell holds; it computes with `cpus` threads."""
+    are what one cell holds, on one node; it computes with `cpus` threads. `processes` train its model together, 0: one per
+    GPU."""
 
     address: str = "local"
     cpus: int = 1
     gpus: float = 0.0
+    processes: int = 0
+
+    def __post_init__(self) -> None:
+        if self.cpus < 1 or self.gpus < 0:
+            raise WrongUse(f"a cell holds at least one CPU and no fewer than 0 GPUs, got {self}")
 
 
 class Ray:
     """At most `jobs` cells at once; None takes as many as the cluster has room for."""
 
     def __init__(self, jobs: int | None, logs: Path, options: RayOptions) -> None:
-        if options.cpus < 1 or options.gpus < 0:
-            raise WrongUse(f"a cell holds at least one CPU and no fewer than 0 GPUs, got {options}")
         self._ray, self._logs, self._options = _connected(options, jobs), logs, options
         room = sum(_room(node["Resources"], options) for node in self._ray.nodes() if node["Alive"])
         if not room:

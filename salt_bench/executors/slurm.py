@@ -40,10 +40,15 @@ class SlurmOptions:
     cells: int = 1
     cpus: int = 1
     gpus: int = 0
+    processes: int = 0
     memory_gb: int = 0
     account: str = ""
     qos: str = ""
     constraint: str = ""
+
+    def __post_init__(self) -> None:
+        if self.cluster not in _WAIT or min(self.minutes, self.cells, self.cpus) < 1:
+            raise WrongUse(f"cluster is one of {', '.join(_WAIT)}, and minutes, cells and cpus are at least 1, got {self}")
 
 
 class Share:
@@ -62,8 +67,6 @@ class Slurm:
     """At most `jobs` jobs at once; None takes as many as Slurm starts, or, without Slurm, one per core."""
 
     def __init__(self, jobs: int | None, logs: Path, options: SlurmOptions) -> None:
-        if options.cluster not in _WAIT or min(options.minutes, options.cells, options.cpus) < 1:
-            raise WrongUse(f"cluster is one of {', '.join(_WAIT)}, and minutes, cells and cpus are at least 1, got {options}")
         self._submitit, self._logs, self._options = _library(), logs, options
         here = len(os.sched_getaffinity(0)) if options.cluster == "local" else _ARRAY
         self.workers = min(jobs or here, _ARRAY)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from salt_bench import files
+from salt_bench import files, record
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,12 @@ class Gallery:
         """(slug, prompt id) → the PNG as a data URI, so that the page needs no other file and no network."""
         found = {(a.slug, p.id): self.clip(a.slug, p.id) for a in self.arms for p in self.prompts}
         return {key: data_uri(path) for key, path in found.items() if path is not None}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the clips: whose they are, of what, and their very bytes."""
+        names = {arm.slug: arm.name for arm in self.arms}
+        return record.fingerprint([self.made, *sorted([names[slug], id, strip] for (slug, id), strip in self.strips.items())])
 
 
 def data_uri(path: Path) -> str:

@@ -1,9 +1,11 @@
-"""A table for a paper: booktabs, and nothing else, inside any article."""
+"""A table for a paper: booktabs and graphicx, and nothing else, inside any article, and never wider than its lines."""
 
 from __future__ import annotations
 
 import re
+import textwrap
 import unicodedata
+from dataclasses import replace
 
 from salt_bench.report.cells import Cell, Table
 
@@ -28,22 +30,46 @@ _SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "“": "``",
     "”": "''",
     "’": "'",
+    "\u00a0": "~",
 }
+_TOGETHER = re.compile(r" (?=[↑↓]|[^()]*\))")
+"""Spaces of a header that no line ends at: before an arrow, and inside of brackets."""
+_HEADER = 13  # letters: about as wide as a number with its interval
 _GREEK = re.compile(r"GREEK (SMALL|CAPITAL) LETTER (\w+)")
 _NAMES = {"LAMDA": "lambda", "OMICRON": "o"}
 _UPRIGHT = {"Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega"}
 
 
 def latex(table: Table) -> str:
-    """A `table` environment whose notes are its caption; rows of anchors stand above a rule."""
-    body = [_line([_cell(c) for c in row]) for row in table.rows]
-    if table.anchors:
-        body.insert(table.anchors, r"\midrule")
-    spec = "l" * table.words + "r" * (len(table.columns) - table.words)
-    top = [r"% needs \usepackage{booktabs}", r"\begin{table}", r"\centering", r"\footnotesize"]
-    head = [rf"\caption{{{escape(table.caption)}}}", rf"\begin{{tabular}}{{{spec}}}", r"\toprule"]
-    columns = [_line([escape(c) for c in table.columns]), r"\midrule"]
-    return "\n".join([*top, *head, *columns, *body, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    """A `table` environment whose notes are its caption; rows of anchors stand above a rule, empty columns are left out.
+
+    What is wider than the line is made smaller: a column of a two-column paper and a whole page take the same file."""
+    kept = _kept(table)
+    body = [_line([_cell(c) for c in row]) for row in kept.rows]
+    if kept.anchors:
+        body.insert(kept.anchors, r"\midrule")
+    words, numbers = kept.columns[: kept.words], kept.columns[kept.words :]
+    needs = r"% needs \usepackage{booktabs,graphicx}"
+    top = [needs, r"\begin{table}", r"\centering", r"\footnotesize", r"\setlength{\tabcolsep}{4pt}"]
+    spec = "l" * len(words) + "r" * len(numbers)
+    head = [rf"\caption{{{escape(kept.caption)}}}", r"\smallskip", rf"\sbox0{{\begin{{tabular}}{{{spec}}}", r"\toprule"]
+    columns = [_line([*map(escape, words), *map(_header, numbers)]), r"\midrule"]
+    fitted = r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi"
+    return "\n".join([*top, *head, *columns, *body, r"\bottomrule", r"\end{tabular}}%", fitted, r"\end{table}"]) + "\n"
+
+
+def _kept(table: Table) -> Table:
+    """Without the columns that say nothing in any row."""
+    said = [at for at in range(len(table.columns)) if at < table.words or any(row[at].text for row in table.rows)]
+    rows = tuple(tuple(row[at] for at in said) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[at] for at in said), rows=rows)
+
+
+def _header(text: str) -> str:
+    """Over as many lines as it takes."""
+    lines = [escape(line) for line in textwrap.wrap(_TOGETHER.sub("\u00a0", text), _HEADER, break_long_words=False)]
+    stacked = r" \\ ".join(lines)
+    return stacked if len(lines) == 1 else rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{stacked}\end{{tabular}}"
 
 
 def escape(text: str) -> str:

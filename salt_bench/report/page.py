@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from salt_bench import files
-from salt_bench.report import figures, guard, tables
+from salt_bench.report import figures, guard, tables, voting
 from salt_bench.report.cells import Table, number
 from salt_bench.report.filling import fill, inline
 from salt_bench.report.gallery import Gallery
@@ -79,10 +79,11 @@ def _page(source: Source, gallery: Gallery | None, drawn: Mapping[str, tuple[str
         "world": source.world,
         "smoke": source.manifest["scale"] == "smoke",
         "verdict": verdict(source),
-        "sections": _sections(source, drawn),
+        "sections": _sections(source, gallery, drawn),
         "details": tables.all_effects(source),
         "figures": {name: {"svg": inline(name, svg), "alt": text} for name, (svg, text) in drawn.items()},
         "gallery": gallery,
+        "booth": voting.booth(source, gallery),
         "flagged": flagged(source),
         "methods": methods(source),
         "protocol": json.dumps(source.manifest["protocol"], indent=2, sort_keys=True, ensure_ascii=False),
@@ -90,11 +91,12 @@ def _page(source: Source, gallery: Gallery | None, drawn: Mapping[str, tuple[str
     }
 
 
-def _sections(source: Source, drawn: Mapping[str, Any]) -> tuple[Section, ...]:
+def _sections(source: Source, gallery: Gallery | None, drawn: Mapping[str, Any]) -> tuple[Section, ...]:
     sweeps = tuple(name for name in drawn if name.startswith("sweep-"))
     plan: Sequence[tuple[str, tuple[Table | None, ...], tuple[str, ...]]] = (
         ("Against what others say", (tables.expectations(source),), ()),
         ("Results", (tables.main(source),), ("pareto",)),
+        ("Blind votes", (voting.table(source, gallery),), ()),
         (f"Effects against {source.baseline}", (tables.effects(source),), ("effects",)),
         ("Sweep", (), sweeps),
         ("Semigroup defect by interval", (tables.defect(source),), ("defect",)),
@@ -249,4 +251,11 @@ def _join(values: Sequence[Any]) -> str:
 def _footer(manifest: Mapping[str, Any]) -> str:
     cells = manifest["cells"]
     counts = f"{cells['trained']} cells trained, {cells['reused']} reused, {cells['judged']} judged"
-    return f"Fingerprint {manifest['fingerprint']} · commit {manifest['commit']} · scale {manifest['scale']} · {counts}"
+    made = f"Fingerprint {manifest['fingerprint']} · commit {manifest['commit']} · scale {manifest['scale']}"
+    return f"{made} · {counts}{_crews(manifest)}"
+
+
+def _crews(manifest: Mapping[str, Any]) -> str:
+    """By how many processes models were trained, where a reader cannot expect the same bytes again."""
+    counts: Sequence[int] = manifest.get("processes", [1])  # older manifests are of one process each
+    return "" if max(counts) == 1 else f" · models trained by {_join(counts)} processes: repeatable within rounding only"

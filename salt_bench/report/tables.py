@@ -315,14 +315,14 @@ def _agreement_row(source: Source, found: Agreement) -> tuple[Cell, ...]:
         word(x.says),
         word(f"{metric.title}{metric.arrow}, {x.setting}: {x.arm} − {x.baseline}"),
         Cell(number(e.mean, e.low, e.high, sign=True), e.mean),
-        _p(found.holm),
+        p_value(found.holm),
         _detectable(e),
         Cell(_count(e.train_seeds, e.prompts), e.train_seeds * max(e.prompts, 1)),
         word(found.word, "" if found.tone == "open" else found.tone),
     )
 
 
-def _p(p: float) -> Cell:
+def p_value(p: float) -> Cell:
     return Cell("< 0.001" if p < 0.001 else f"{p:.3f}", p)
 
 
@@ -348,7 +348,7 @@ def _effect_row(source: Source, c: Comparison) -> tuple[Cell, ...]:
         word(e.arm),
         Cell(c.text, e.mean),
         _improvement(source, c),
-        _p(c.holm),
+        p_value(c.holm),
         word(c.verdict, mark),
         _margin(source, c.metric, e.setting),
         _detectable(e),

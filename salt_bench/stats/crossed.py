@@ -41,14 +41,20 @@ def crossed(d: np.ndarray, lost: int = 0) -> Fit:
     standard error is infinite.
     """
     s, p = d.shape[-2:]
-    mean, seeds, prompts = d.mean((-2, -1)), d.mean(-1), d.mean(-2)
+    mean = d.mean((-2, -1))
     if s == p == 1:
         return Fit(mean, np.full_like(mean, np.inf), np.ones_like(mean))
+    return stated(mean, *parts(d, lost), (s, p))
+
+
+def parts(d: np.ndarray, lost: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """What the seeds and what the prompts of `d` (…, S, P) add to the squared standard error, as `stated` takes them."""
+    s, p = d.shape[-2:]
+    mean, seeds, prompts = d.mean((-2, -1)), d.mean(-1), d.mean(-2)
     rest = d - seeds[..., None] - prompts[..., None, :] + mean[..., None, None]
     residual = (rest**2).sum((-2, -1)) / max((s - 1) * (p - 1) - lost, 1)
     # MS_seed holds the residual already: on it rests the part with few degrees, so nothing is subtracted there.
-    by_prompt = np.maximum(_variance(prompts) / p - residual / (s * p), 0.0)
-    return stated(mean, _variance(seeds) / s, by_prompt, (s, p))
+    return _variance(seeds) / s, np.maximum(_variance(prompts) / p - residual / (s * p), 0.0)
 
 
 def stated(mean: np.ndarray, by_seed: np.ndarray, by_prompt: np.ndarray, shape: tuple[int, int]) -> Fit:

@@ -16,8 +16,11 @@ import numpy as np
 from scipy import special
 
 from salt_bench.stats.crossed import CONFIDENCE, Fit
-from salt_bench.stats.effects import fitted, pairs
+from salt_bench.stats.effects import fitted, pairs, tail
 from salt_bench.stats.table import Quantity, Table
+
+FLOOR = 0.5
+"""Over P²: the least squared standard error of a share, that of one prompt more on either side."""
 
 
 class Improvement(NamedTuple):
@@ -44,19 +47,28 @@ def wins(x: np.ndarray, y: np.ndarray, better: int) -> np.ndarray:
 def improvement(won: np.ndarray) -> Improvements:
     """Of wins (…, S, P); NaN, a pair that was not judged, in a plain (S, P) only."""
     fit, prompts = fitted(won), won.shape[-1]
+    degrees = np.full_like(fit.mean, max(prompts - 1, 1)) if won.shape[-2] == 1 else fit.degrees
+    return bounded(Fit(fit.mean, np.maximum(fit.standard_error, np.sqrt(FLOOR) / prompts), degrees), prompts)
+
+
+def bounded(fit: Fit, prompts: int) -> Improvements:
+    """The interval of a share over so many prompts, made on the logit scale."""
     edge = 1 / max(prompts, 2)
     mean = np.clip(fit.mean, 0.0, 1.0)
     inside = np.clip(mean, edge, 1 - edge)
-    half = _degrees_kept(fit, won.shape) * np.maximum(fit.standard_error, np.sqrt(0.5) / prompts) / (inside * (1 - inside))
+    half = special.stdtrit(fit.degrees, CONFIDENCE) * fit.standard_error / (inside * (1 - inside))
     middle = np.log(inside / (1 - inside))
     low = np.where(mean < edge / 2, 0.0, special.expit(middle - half))
     return Improvements(mean, low, np.where(mean > 1 - edge / 2, 1.0, special.expit(middle + half)))
 
 
-def _degrees_kept(fit: Fit, shape: tuple[int, ...]) -> np.ndarray:
-    """Student's t; of one training seed all prompts, even where none differs."""
-    degrees = np.full_like(fit.mean, max(shape[-1] - 1, 1)) if shape[-2] == 1 else fit.degrees
-    return special.stdtrit(degrees, CONFIDENCE)
+def doubt(fit: Fit, prompts: int) -> float:
+    """The two-sided p of such a share where the truth is a half: below 0.05 where its interval leaves that out."""
+    mean, error, degrees = (float(x) for x in fit)
+    edge = 1 / max(prompts, 2)
+    inside = min(max(mean, edge), 1 - edge)
+    distance = abs(np.log(inside / (1 - inside)))
+    return min(1.0, 2 * tail(distance, error / (inside * (1 - inside)), degrees))
 
 
 def probability(table: Table, what: Quantity, arm: str, baseline: str, better: int) -> Improvement:

@@ -18,12 +18,17 @@ _LEVEL = 0.05
 
 def holm(effects: Sequence[Effect]) -> list[float]:
     """The p of each effect, adjusted: in 95% of studies none below 0.05 is false (Holm, Scand. J. Stat. 6, 1979)."""
-    order = sorted(range(len(effects)), key=lambda i: effects[i].p)
-    adjusted, running = [0.0] * len(effects), 0.0
+    return adjusted([effect.p for effect in effects])
+
+
+def adjusted(ps: Sequence[float]) -> list[float]:
+    """The same of bare p."""
+    order = sorted(range(len(ps)), key=ps.__getitem__)
+    found, running = [0.0] * len(ps), 0.0
     for rank, i in enumerate(order):
-        running = max(running, min(1.0, (len(effects) - rank) * effects[i].p))
-        adjusted[i] = running
-    return adjusted
+        running = max(running, min(1.0, (len(ps) - rank) * ps[i]))
+        found[i] = running
+    return found
 
 
 @dataclass(frozen=True)

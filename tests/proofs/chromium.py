@@ -51,6 +51,10 @@ class Page:
         for kind in ("keyDown", "keyUp"):
             self._call("Input.dispatchKeyEvent", type=kind, key=key, text=key if kind == "keyDown" and len(key) == 1 else "")
 
+    def saves_to(self, folder: Path) -> None:
+        """Where files go that a page offers."""
+        self._call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
     def picture(self, file: Path) -> Path:
         """A screenshot of what is on the screen."""
         file.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))

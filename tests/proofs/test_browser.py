@@ -5,6 +5,7 @@ Pictures of what was seen go to SALT_SCREENSHOTS, if that names a folder.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -16,11 +17,15 @@ import chromium
 import pytest
 from chromium import DESKTOP, PHONE, Page
 
+from salt_bench import votes
 from salt_bench.report import page as study_page
+from salt_bench.report.gallery import Gallery
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(ROOT.glob("reports/*/index.html"))
 STUDIES = [file for file in PAGES if (file.parent / "scores.jsonl").is_file()]
+VOTED = ROOT / "reports/sc_weight/index.html"
+SHOWN = [arm for arm in json.loads((VOTED.parent / "clips/index.json").read_text())["arms"] if arm not in ("truth", "teacher")]
 ARMS, JUDGES, PROMPTS = 20, 30, 500
 
 pytestmark = pytest.mark.skipif(chromium.PATH is None, reason="no Chromium on the PATH")
@@ -49,7 +54,8 @@ def test_a_page_fits_its_screen_and_never_complains(tab: Page, pictures: Path, f
     assert tab.run("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
     paper = [int(part) for part in tab.run("getComputedStyle(document.body).backgroundColor").strip("rgb()").split(",")]
     assert (sum(paper) < 3 * 128) == dark
-    assert tab.run("[...document.querySelectorAll('img, svg')].every(one => one.getBoundingClientRect().width > 0)")
+    shown = "[...document.querySelectorAll('img, svg')].filter(one => !one.closest('dialog'))"
+    assert tab.run(f"{shown}.every(one => one.getBoundingClientRect().width > 0)")
     assert tab.run("performance.getEntriesByType('resource').every(one => one.name.startsWith('file:'))"), "it went elsewhere"
     tab.picture(pictures / f"{file.parent.name}-{screen['width']}-{'dark' if dark else 'light'}.png")
 
@@ -90,6 +96,97 @@ def test_clips_play_and_the_space_bar_stops_them(tab: Page) -> None:
 def test_every_control_can_be_reached_by_keyboard(tab: Page) -> None:
     tab.open(ROOT / "reports/sc_weight/index.html")
     assert tab.run("[...document.querySelectorAll('button, input, summary, .scroll, figure')].every(one => one.tabIndex >= 0)")
+
+
+def _booth(tab: Page, voter: str, screen: Any = DESKTOP, dark: bool = False) -> None:
+    """Opens the voting booth of a page and begins."""
+    tab.open(VOTED, screen, dark)
+    tab.run("document.getElementById('vote').click()")
+    tab.run(f"document.getElementById('booth-voter').value = {voter!r}")
+    tab.run("document.getElementById('booth-entry').requestSubmit()")
+
+
+def _shown(tab: Page, name: str) -> str:
+    return str(tab.run(f"document.getElementById('booth-{name}').textContent"))
+
+
+def _sources(tab: Page) -> tuple[str, str]:
+    left, right = (str(tab.run(f"document.getElementById('booth-{side}').src")) for side in ("left", "right"))
+    return left, right
+
+
+def test_votes_are_blind_drawn_by_name_kept_over_a_reload_and_saved(tab: Page, tmp_path: Path) -> None:
+    gallery = Gallery.read(VOTED.parent / "clips", ())
+    assert gallery is not None
+    tab.complaints.clear()
+    tab.saves_to(tmp_path)
+    _booth(tab, "ada")
+    arms, asked = [column.name for column in gallery.arms], []
+    assert _shown(tab, "count").startswith("0 of ")
+    assert not [arm for arm in arms if arm in tab.run("document.getElementById('booth').innerText")], "a name is seen"
+    for key in ("ArrowLeft", "ArrowRight", "ArrowDown", "s", "ArrowLeft", "Backspace"):
+        asked.append((_shown(tab, "asked"), _sources(tab), key))
+        tab.press(key)
+    assert _shown(tab, "count").startswith("4 of ")
+    assert (_shown(tab, "asked"), _sources(tab)) == asked[4][:2], "back asks the last one again"
+    frame = "getComputedStyle(document.getElementById('booth-left')).transform"
+    assert len({(tab.run(frame), time.sleep(0.06))[0] for _ in range(15)}) > 3, "they play"
+    assert tab.run(frame) == tab.run(frame.replace("left", "right"))
+
+    _booth(tab, "ada")
+    assert _shown(tab, "count").startswith("4 of "), "a reload loses nothing"
+    assert (_shown(tab, "asked"), _sources(tab)) == asked[4][:2]
+    _booth(tab, "bob")
+    assert _shown(tab, "count").startswith("0 of ")
+    _booth(tab, "ada")
+    tab.run("document.getElementById('booth-end').click()")
+    assert "Votes of ada: 3; pairs skipped: 1" in _shown(tab, "said")
+    tab.run("document.getElementById('booth-save').click()")
+    file = tmp_path / _shown(tab, "file")
+    for _ in range(100):
+        if file.is_file() and file.stat().st_size:
+            break
+        time.sleep(0.05)
+    poll = votes.read(file)  # which draws the sides anew, and compares
+    assert (poll.clips, [vote.choice for vote in poll.votes]) == (gallery.fingerprint, ["left", "right", "tie", "skip"])
+    slugs = {column.name: column.slug for column in gallery.arms}
+    texts = {row.id: row.text for row in gallery.prompts}
+    for vote, (text, sources, _) in zip(poll.votes, asked, strict=False):
+        assert texts[vote.prompt] == text
+        assert tuple(gallery.strips[slugs[arm], vote.prompt] for arm in (vote.left, vote.right)) == sources
+    assert tab.complaints == []
+
+
+def test_a_whole_poll_can_be_voted_by_keyboard_alone_and_sides_are_mixed(tab: Page) -> None:
+    _booth(tab, "eve")
+    total, choices = int(_shown(tab, "count").split()[2]), 0
+    assert total == (len(SHOWN) - 1) * 8
+    while tab.run("!document.getElementById('booth-ballot').hidden"):
+        tab.press("ArrowLeft")
+        choices += 1
+    assert choices == total
+    counts = tab.run("[...document.getElementById('booth-rows').rows].map(row => [...row.cells].map(one => one.textContent))")
+    assert {row[1] for row in counts} == {"DMD-8"}
+    won, lost = (sum(int(row[at]) for row in counts) for at in (2, 4))
+    assert won + lost == total
+    assert 0.3 * total < won < 0.7 * total, "whoever always says left prefers nothing"
+
+
+@pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_booth_fits_its_screen(tab: Page, pictures: Path, screen: Any, dark: bool) -> None:
+    for stage in ("entry", "ballot", "tally"):
+        if stage == "entry":
+            tab.open(VOTED, screen, dark)
+            tab.run("document.getElementById('vote').click()")
+        elif stage == "ballot":
+            _booth(tab, f"fit {screen['width']} {dark}", screen, dark)
+            tab.press("ArrowLeft")
+        else:
+            tab.run("document.getElementById('booth-end').click()")
+        wide = "document.getElementById('booth').scrollWidth <= document.getElementById('booth').clientWidth"
+        assert tab.run(f"{wide} && document.documentElement.scrollWidth <= innerWidth"), stage
+        tab.picture(pictures / f"booth-{stage}-{screen['width']}-{'dark' if dark else 'light'}.png")
 
 
 def test_a_large_report_opens_quickly_and_stays_small(tab: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

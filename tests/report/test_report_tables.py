@@ -17,6 +17,8 @@ from salt_bench.report.latex import escape, latex
 from salt_bench.report.source import Source
 from salt_bench.types import Score
 
+REPORTS = Path(__file__).parents[2] / "reports"
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
@@ -248,8 +250,34 @@ def test_latex_escapes_and_marks(source: Source) -> None:
     assert text.isascii() or not set(text) & set("λ±≈−↑↓⚠→")
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles_in_an_article_with_booktabs_alone(source: Source, tmp_path: Path) -> None:
-    head = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n"
-    (tmp_path / "t.tex").write_text(head + latex(tables.main(source)) + "\\end{document}\n", encoding="utf-8")
-    subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True)
+def test_latex_stacks_headers_and_leaves_out_what_says_nothing() -> None:
+    rows = ((Cell("a"), Cell("1 ±2", 1), Cell("")), (Cell("b"), Cell("3", 3), Cell("")))
+    text = latex(Table("t", "T", "", ("Arm", "latent distance, mean ↓ (n 3 × 96)", "Flag"), rows))
+    stacked = r"latent \\ distance, \\ mean~$\downarrow$ \\ (n~3~$\times$~96)"
+    assert rf"Arm & \begin{{tabular}}[b]{{@{{}}r@{{}}}}{stacked}\end{{tabular}} \\" in text
+    assert r"\begin{tabular}{lr}" in text
+    assert "Flag" not in text
+
+
+def _wide(tabular: str, folder: Path) -> list[str]:
+    """What TeX complains of, of a table in an article; an error of TeX is an error here."""
+    head = "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\n"
+    (folder / "t.tex").write_text(head + tabular + "\\end{document}\n", encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    said = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, errors="replace")
+    assert said.returncode == 0, said.stdout
+    return [line for line in said.stdout.splitlines() if line.startswith("Overfull")]
+
+
+needs_tex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: Debian's texlive-latex-base has it")
+
+
+@needs_tex
+def test_latex_compiles_in_an_article_and_fits_its_lines(source: Source, tmp_path: Path) -> None:
+    assert _wide(latex(tables.main(source)), tmp_path) == []
+
+
+@needs_tex
+@pytest.mark.parametrize("file", sorted(REPORTS.glob("*/table.tex")), ids=lambda file: file.parent.name)
+def test_the_table_of_every_report_compiles_and_fits_its_lines(file: Path, tmp_path: Path) -> None:
+    assert _wide(file.read_text(encoding="utf-8"), tmp_path) == []

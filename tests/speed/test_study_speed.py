@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import toy
 
-from salt_bench import publish, results, study
+from salt_bench import publish, results, study, timings
 from salt_bench.executors.inline import Inline
 from salt_bench.progress import Display, Forecast
 from salt_bench.report import page
@@ -40,7 +40,7 @@ def fill(plan: Plan) -> Outcome:
     """As the command does it, with its progress on a console that nobody watches."""
     wanted = study.missing(plan, print)
     tasks = [plan.task(cell) for cell in wanted]
-    forecast = Forecast(tasks, 1, plan.study.anchors, study.durations(plan.place))
+    forecast = Forecast(tasks, 1, plan.study.anchors, timings.longest(timings.read(plan.place.work)))
     with Display(forecast, Console(file=StringIO())) as display:
         return study.run(plan, wanted, Inline(), display)
 
