@@ -126,6 +126,23 @@ def test_another_transformer_stands_in(root: Path, tmp_path: Path) -> None:
     assert not np.array_equal(mine.frames(), theirs.frames())
 
 
+def test_a_converted_image_to_video_network_is_sampled_in_its_pipeline(root: Path, tmp_path: Path) -> None:
+    from weights import IMAGE, net, pick, saved
+
+    from salt_train.convert.conversion import Wish, convert
+    from salt_train.convert.names import to_wan
+
+    own = net(3, **(IMAGE | {"image_dim": 8}))
+    file = saved(tmp_path / "i2v.pt", {"generator": {f"model.{to_wan(k)}": t for k, t in own.state_dict().items()}})
+    convert(pick(file), tmp_path / "converted", Wish(), lambda text: None)
+    with pytest.raises(UserError, match=r"converted is image-to-video: .*sample it with diffusers:.*transformer="):
+        registry.arm(f"released:self-forcing@{tmp_path / 'converted'}")
+    made = arm(root, "wan_i2v", f"steps=2,guidance=1,transformer={tmp_path / 'converted'}")
+    (red,), (usual,) = clips(made, RED), clips(arm(root, "wan_i2v"), RED)
+    assert red.frames().shape == (9, 32, 32, 3)
+    assert not np.array_equal(red.frames(), usual.frames())
+
+
 def test_half_precision_is_another_protocol(root: Path) -> None:
     half = arm(root, "wan", "steps=2,guidance=1,dtype=bf16")
     assert half.protocol()["dtype"] == "bf16"
