@@ -16,7 +16,19 @@ from salt_bench import files
 from salt_bench.publish import device
 from salt_bench.study import cores
 
-_NEEDED = ("torch", "torchvision", "diffusers", "transformers", "safetensors", "numpy", "scipy", "pandas", "matplotlib", "av")
+_NEEDED = (
+    "torch",
+    "torchvision",
+    "diffusers",
+    "accelerate",
+    "transformers",
+    "safetensors",
+    "numpy",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "av",
+)
 _OPTIONAL = {
     "ray": "--executor ray",
     "submitit": "--executor slurm",

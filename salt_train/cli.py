@@ -122,13 +122,11 @@ def list_(
     released: Annotated[bool, typer.Option("--released", help="Show published models instead.")] = False,
 ) -> None:
     """Show the methods: their parameters, and what they are at their defaults: terms, rollout, cache, start, source."""
-    from salt_train import setups
-    from salt_train.describe import describe
+    from salt_train import describe, setups
     from salt_train.methods import methods
-    from salt_train.released import listing
 
     if released:
-        print("\n".join(listing()))
+        print("\n".join(describe.released()))
         return
     setups.setup(setup)
     for name, function in methods().items():
@@ -136,7 +134,7 @@ def list_(
         headline, source = (inspect.getdoc(sys.modules[f"{methods.__module__}.{name}"]) or "").split("\n\nSource: ")
         print(f"{name}{inspect.signature(function)}".split(" ->")[0])
         print(f"    {headline}")
-        said = describe(function(**here)) | {"source": source.rstrip(".")}
+        said = describe.describe(function(**here)) | {"source": source.rstrip(".")}
         print("".join(f"    {what:<8} {how}\n" for what, how in said.items()))
 
 

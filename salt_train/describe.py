@@ -1,11 +1,16 @@
-"""A recipe in a few words, for people who look for a method."""
+"""Recipes and released models in a few words, for people who look for one."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from salt_train.caches.base import CachePolicy
 from salt_train.objectives.base import Objective
 from salt_train.objectives.gate import Gate
-from salt_train.recipe import Recipe
+from salt_train.recipe import Recipe, Sampling
+from salt_train.released import RELEASED, Released
+
+SCORES = "salt_bench/report/published_scores.csv"
 
 
 def describe(recipe: Recipe) -> dict[str, str]:
@@ -65,3 +70,37 @@ def _start(recipe: Recipe) -> str:
         if before.init or before.teacher
         else f"{terms} ({before.steps} updates)"
     )
+
+
+def released() -> Iterator[str]:
+    """Every released model in a few lines."""
+    for entry in RELEASED:
+        yield entry.name
+        yield from (f"    {what:<8} {how}" for what, how in _said(entry).items() if how)
+
+
+def _said(entry: Released) -> dict[str, str]:
+    frames, height, width = entry.clip
+    return {
+        "weights": f"{entry.repo} {entry.file}",
+        "take": entry.take,
+        "lora": entry.lora,
+        "sampled": _sampled(entry.sampling) if entry.sampling else "cannot be sampled here",
+        "grid": _grid(entry.sampling) if entry.sampling else "",
+        "clip": f"{frames} frames of {height}×{width}",
+        "prompts": entry.prompts,
+        "licence": entry.licence,
+        "scores": entry.scores_as and f"“{entry.scores_as}” in {SCORES}",
+        "note": entry.note,
+    }
+
+
+def _sampled(sampling: Sampling) -> str:
+    how = f"{len(sampling.grid)} {sampling.update} steps"
+    return f"{how}, chunks of {sampling.chunks.size}, {_cache(sampling.chunks.cache)}" if sampling.chunks else how
+
+
+def _grid(sampling: Sampling) -> str:
+    """Noise levels as timesteps of 1000; of many the first and the last."""
+    said = [f"{1000 * level:.1f}".removesuffix(".0") for level in sampling.grid]
+    return " ".join(said if len(said) <= 8 else [*said[:3], "…", said[-1]])

@@ -16,7 +16,6 @@ from pathlib import Path
 from salt_bench import words
 from salt_bench.errors import UserError, WrongUse
 from salt_train.backbones.wan import WanSpec
-from salt_train.caches.base import CachePolicy
 from salt_train.caches.window import Window
 from salt_train.codecs.umt5 import UMT5
 from salt_train.codecs.wan_vae import WanVAE
@@ -29,7 +28,6 @@ from salt_train.setups import wan21
 PREFIX = "released:"
 FOLDER = Path("runs/released")
 """Where `released:NAME` looks for NAME's folder; `released:NAME@FOLDER` names another."""
-SCORES = "salt_bench/report/published_scores.csv"
 NOT_STATED = "not stated"
 DENSE_PROMPTS = "MovieGenVideoBench_extended.txt; VBench all_dimension_extended.txt"
 
@@ -86,22 +84,6 @@ class Released:
     licence: str = NOT_STATED
     scores_as: str = ""
     note: str = ""
-
-    @property
-    def steps(self) -> str:
-        """How it is sampled, in a few words."""
-        if self.sampling is None:
-            return "cannot be sampled here"
-        chunks = self.sampling.chunks
-        how = f"{len(self.sampling.grid)} {self.sampling.update} steps"
-        return how if chunks is None else f"{how}, chunks of {chunks.size}, {remembered(chunks.cache)}"
-
-    @property
-    def grid(self) -> str:
-        """Its noise levels, as timesteps of 1000."""
-        levels = self.sampling.grid if self.sampling else ()
-        said = [f"{1000 * level:g}" if level == 1 else f"{1000 * level:.1f}" for level in levels]
-        return " ".join(said if len(said) <= 8 else [*said[:3], "…", said[-1]])
 
     def fetch(self, folder: Path) -> str:
         """What to do where its weights are not in `folder`."""
@@ -326,20 +308,3 @@ def released_arm(word: str) -> Recipe | None:
     if not any((folder / TRANSFORMER).glob("*.safetensors")):
         raise UserError(f"{word} has no weights in {folder}: {find(name).fetch(folder)}")
     return made
-
-
-def listing() -> Iterator[str]:
-    """Every released model in a few lines."""
-    for entry in RELEASED:
-        yield entry.name
-        frames, height, width = entry.clip
-        said = {"weights": f"{entry.repo} {entry.file}", "take": entry.take, "lora": entry.lora, "sampled": entry.steps}
-        said |= {"grid": entry.grid, "clip": f"{frames} frames of {height}×{width}", "prompts": entry.prompts}
-        said |= {"licence": entry.licence, "scores": entry.scores_as and f"“{entry.scores_as}” in {SCORES}", "note": entry.note}
-        yield from (f"    {what:<8} {how}" for what, how in said.items() if how)
-
-
-def remembered(cache: CachePolicy) -> str:
-    """A cache policy in a few words."""
-    sizes = [f"{name} {value}" for name, value in vars(cache).items() if name in ("window", "sink")]
-    return type(cache).__name__ + (f" ({', '.join(sizes)})" if sizes else "")

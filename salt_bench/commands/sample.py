@@ -44,7 +44,11 @@ def sample(
     weights: Annotated[Path, typer.Option(help="Folder of VBench's weights and prompts.")] = WEIGHTS,
     runs: Annotated[Path, typer.Option(help="Work folder of checkpoints and codecs.")] = Path("runs"),
 ) -> None:
-    """Make ARM's videos, <prompt text>-<sample>.mp4, for `salt-bench judge`. Stop it at any time: the same command goes on."""
+    """Make ARM's videos, <prompt text>-<sample>.mp4, for `salt-bench judge`. Stop it at any time: the same command goes on.
+
+    Settings follow ARM behind an @: diffusers:DIR@steps=4,guidance=1,frames=81 or released:longlive@DIR,frames=161. A wrong one
+    lists them all.
+    """
     from salt_bench import registry, videos
 
     asked = _asked(captions, suite, size, rewritten, weights.expanduser())

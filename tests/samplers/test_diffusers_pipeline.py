@@ -25,10 +25,15 @@ MAKE: dict[str, Callable[[Path], Path]] = {
     "wan": tiny_pipeline,
     "ltx": tiny_pipelines.ltx,
     "skyreels": tiny_pipelines.skyreels,
+    "forcing": tiny_pipelines.forcing,
+    "anyflow": tiny_pipelines.anyflow,
+    "helios": tiny_pipelines.helios,
     "wan_i2v": tiny_pipelines.wan_i2v,
     "ltx_i2v": tiny_pipelines.ltx_i2v,
 }
 ILLUSTRATED = ("wan_i2v", "ltx_i2v")
+TIMELESS = ("skyreels", "helios")
+"""Those whose call says nothing of frames per second."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +49,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arm(root: Path, name: str, settings: str = "steps=2,guidance=1") -> DiffusersPipeline:
-    more = f",images={root / 'images'}" if name in ILLUSTRATED else ",fps=24" if name == "skyreels" else ""
+    more = f",images={root / 'images'}" if name in ILLUSTRATED else ",fps=24" if name in TIMELESS else ""
     made = registry.arm(f"diffusers:{root / name}@{SIZE},{settings}{more}")
     assert isinstance(made, DiffusersPipeline)
     return made
@@ -60,10 +65,11 @@ def test_a_clip_depends_on_its_prompt_and_seed_alone(name: str, root: Path) -> N
     red, snow = clips(made, RED, SNOW)
     snow_again, red_again = clips(made, SNOW, RED)
     (other,) = clips(made, RED, seed=1)
-    assert red.frames().shape == (9, 32, 32, 3)
+    assert red.frames().shape == (33 if name == "helios" else 9, 32, 32, 3)
     assert red.frames().dtype == np.uint8
     assert red.frames().std() > 1
-    assert (red.fps, red.nfe, red.chunk, red.seed) == ({"ltx": 25, "ltx_i2v": 25, "skyreels": 24}.get(name, 16), 2, 0, 0)
+    fps = {"ltx": 25, "ltx_i2v": 25, "skyreels": 24, "helios": 24, "forcing": 24}.get(name, 16)
+    assert (red.fps, red.nfe, red.chunk, red.seed) == (fps, 2, 0, 0)
     assert np.array_equal(red.frames(), red_again.frames())
     assert np.array_equal(snow.frames(), snow_again.frames())
     assert not np.array_equal(red.frames(), snow.frames())
@@ -118,6 +124,23 @@ def test_another_transformer_stands_in(root: Path, tmp_path: Path) -> None:
     assert own.evidence(0, tmp_path) != other.evidence(0, tmp_path)
     (mine,), (theirs,) = clips(own, RED), clips(other, RED)
     assert not np.array_equal(mine.frames(), theirs.frames())
+
+
+def test_a_converted_image_to_video_network_is_sampled_in_its_pipeline(root: Path, tmp_path: Path) -> None:
+    from weights import IMAGE, net, pick, saved
+
+    from salt_train.convert.conversion import Wish, convert
+    from salt_train.convert.names import to_wan
+
+    own = net(3, **(IMAGE | {"image_dim": 8}))
+    file = saved(tmp_path / "i2v.pt", {"generator": {f"model.{to_wan(k)}": t for k, t in own.state_dict().items()}})
+    convert(pick(file), tmp_path / "converted", Wish(), lambda text: None)
+    with pytest.raises(UserError, match=r"converted is image-to-video: .*sample it with diffusers:.*transformer="):
+        registry.arm(f"released:self-forcing@{tmp_path / 'converted'}")
+    made = arm(root, "wan_i2v", f"steps=2,guidance=1,transformer={tmp_path / 'converted'}")
+    (red,), (usual,) = clips(made, RED), clips(arm(root, "wan_i2v"), RED)
+    assert red.frames().shape == (9, 32, 32, 3)
+    assert not np.array_equal(red.frames(), usual.frames())
 
 
 def test_half_precision_is_another_protocol(root: Path) -> None:

@@ -22,45 +22,68 @@ def _saved(pipeline: Any, folder: Path) -> Path:
     return folder
 
 
-def _wan(channels: int, **image: int) -> Any:
-    from diffusers import WanTransformer3DModel
+TINY = {
+    "patch_size": (1, 2, 2), "num_attention_heads": 2, "attention_head_dim": 12, "in_channels": 16, "out_channels": 16,
+    "text_dim": WORDS, "freq_dim": 16, "ffn_dim": 32, "num_layers": 1,
+}  # fmt: skip
 
-    return WanTransformer3DModel(
-        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=channels, out_channels=16,
-        text_dim=WORDS, freq_dim=16, ffn_dim=32, num_layers=1, **image,
-    )  # fmt: skip
+
+def _vae() -> Any:
+    from diffusers import AutoencoderKLWan
+
+    return AutoencoderKLWan(base_dim=4, z_dim=16, num_res_blocks=1)
 
 
 def wan_i2v(folder: Path) -> Path:
     """Wan 2.1's image-to-video: 36 channels, and what CLIP sees in the picture."""
-    from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanImageToVideoPipeline
+    from diffusers import FlowMatchEulerDiscreteScheduler, WanImageToVideoPipeline, WanTransformer3DModel
     from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
 
     torch.manual_seed(1)
     sees = CLIPVisionConfig(
         hidden_size=8, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2, image_size=16, patch_size=8
     )
-    return _saved(
-        WanImageToVideoPipeline(
-            tokenizer(), _text(), AutoencoderKLWan(base_dim=4, z_dim=16, num_res_blocks=1),
-            FlowMatchEulerDiscreteScheduler(shift=3.0), CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16),
-            CLIPVisionModel(sees), _wan(36, image_dim=8, added_kv_proj_dim=24),
-        ),
-        folder,
-    )  # fmt: skip
+    net = WanTransformer3DModel(**TINY | {"in_channels": 36, "image_dim": 8, "added_kv_proj_dim": 24})
+    prepares = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16)
+    steps = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    return _saved(WanImageToVideoPipeline(tokenizer(), _text(), _vae(), steps, prepares, CLIPVisionModel(sees), net), folder)
 
 
 def skyreels(folder: Path) -> Path:
     """SkyReels-V2, text to video."""
-    from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, SkyReelsV2Pipeline, SkyReelsV2Transformer3DModel
+    from diffusers import FlowMatchEulerDiscreteScheduler, SkyReelsV2Pipeline, SkyReelsV2Transformer3DModel
 
     torch.manual_seed(2)
-    net = SkyReelsV2Transformer3DModel(
-        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=16, out_channels=16, text_dim=WORDS,
-        freq_dim=16, ffn_dim=32, num_layers=1,
-    )  # fmt: skip
-    vae = AutoencoderKLWan(base_dim=4, z_dim=16, num_res_blocks=1)
-    return _saved(SkyReelsV2Pipeline(tokenizer(), _text(), net, vae, FlowMatchEulerDiscreteScheduler(shift=8.0)), folder)
+    net = SkyReelsV2Transformer3DModel(**TINY)
+    return _saved(SkyReelsV2Pipeline(tokenizer(), _text(), net, _vae(), FlowMatchEulerDiscreteScheduler(shift=8.0)), folder)
+
+
+def forcing(folder: Path) -> Path:
+    """SkyReels-V2 with a noise level of its own for each frame."""
+    from diffusers import SkyReelsV2DiffusionForcingPipeline, SkyReelsV2Transformer3DModel, UniPCMultistepScheduler
+
+    torch.manual_seed(4)
+    steps = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=8.0)
+    net = SkyReelsV2Transformer3DModel(**TINY)
+    return _saved(SkyReelsV2DiffusionForcingPipeline(tokenizer(), _text(), net, _vae(), steps), folder)
+
+
+def anyflow(folder: Path) -> Path:
+    """AnyFlow's flow map on Wan."""
+    from diffusers import AnyFlowPipeline, AnyFlowTransformer3DModel, FlowMapEulerDiscreteScheduler
+
+    torch.manual_seed(5)
+    net = AnyFlowTransformer3DModel(**TINY)
+    return _saved(AnyFlowPipeline(tokenizer(), _text(), net, _vae(), FlowMapEulerDiscreteScheduler()), folder)
+
+
+def helios(folder: Path) -> Path:
+    """Helios at one scale; it makes whole chunks of 33 frames."""
+    from diffusers import HeliosPipeline, HeliosScheduler, HeliosTransformer3DModel
+
+    torch.manual_seed(6)
+    net = HeliosTransformer3DModel(**TINY, rope_dim=(4, 4, 4))
+    return _saved(HeliosPipeline(tokenizer(), _text(), _vae(), HeliosScheduler(stages=1, stage_range=[0, 1]), net), folder)
 
 
 def _ltx_parts() -> tuple[Any, ...]:

@@ -50,6 +50,8 @@ PUBLIC: dict[str, tuple[Callable[[], Any], str]] = {
     "rCM": (lambda: OrderedDict(wan(0, "net.")), ""),
     "rCM with its average": (lambda: wan(1, "net.") | wan(0, "net_ema."), "net_ema"),
     "FastGen": (lambda: {"model": wan(0, "net.")}, ""),
+    "one file for ComfyUI": (lambda: wan(0, "model.diffusion_model."), ""),
+    "compiled inside of sharded": (lambda: {"generator": inner(wan(0, "module._fsdp_wrapped_module._orig_mod.model."))}, ""),
     "FastVideo, diffusers": (lambda: dict(net(0).state_dict()), ""),
     "parameters": (lambda: {"generator": {k: torch.nn.Parameter(t) for k, t in wan(0, "model.").items()}}, ""),
 }

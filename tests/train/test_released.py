@@ -16,13 +16,13 @@ from tiny import quiet
 from salt_bench import record, registry
 from salt_bench.errors import UserError, WrongUse
 from salt_bench.report import published
-from salt_train import cli
+from salt_train import cli, describe
 from salt_train.caches.full import Full
 from salt_train.caches.window import Window
 from salt_train.codecs.umt5 import UMT5
 from salt_train.codecs.wan_vae import WanVAE
 from salt_train.recipe import Recipe
-from salt_train.released import RELEASED, Released, Settings, arm, find, listing, released_arm
+from salt_train.released import RELEASED, Released, Settings, arm, find, released_arm
 from salt_train.sampler import FlowSampler
 
 RUN = [entry for entry in RELEASED if entry.sampling]
@@ -138,7 +138,7 @@ def test_the_list_names_them_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert [line for line in lines if not line.startswith(" ")] == [entry.name for entry in RELEASED]
     assert "    sampled  2 sde steps, chunks of 1, Full" in lines
     assert "    sampled  4 sde steps, chunks of 3, Window (window 12, sink 3)" in lines
-    assert "    grid     1000 937.5 833.3 625.0" in lines
+    assert "    grid     1000 937.5 833.3 625" in lines
     assert "    scores   “LongLive” in salt_bench/report/published_scores.csv" in lines
 
 
@@ -203,18 +203,18 @@ def test_a_network_that_reads_pictures_says_how_it_can_be_sampled(tmp_path: Path
 
 
 def test_every_entry_says_all_that_a_reader_asks() -> None:
-    said = "\n".join(listing())
+    said = "\n".join(describe.released())
     for entry in RELEASED:
         lines = _lines_of(entry.name)
         assert {"weights", "sampled", "clip", "prompts", "licence"} <= set(lines), entry.name
         assert ("grid" in lines) == (entry.sampling is not None)
         assert ("note" in lines) or entry.sampling is not None, "what cannot be sampled says why"
-    assert "1000 933.8 852.9 609.0" in said
+    assert "1000 933.8 852.9 609" in said
     assert "1000 995.9 991.7 … 92.6" in said
 
 
 def _lines_of(name: str) -> dict[str, str]:
-    lines = list(listing())
+    lines = list(describe.released())
     first = lines.index(name) + 1
     last = next((i for i, line in enumerate(lines[first:], first) if not line.startswith(" ")), len(lines))
     return dict(line.strip().split(maxsplit=1) for line in lines[first:last])

@@ -183,6 +183,11 @@ def test_arms_and_videos_are_compared_side_by_side(salt: Salt) -> None:
     assert "sampler.chunks.cache.window is null against 12" in said
     code, said = salt("salt-bench", "check", "side", "--baseline", LONGLIVE, *asked)
     assert (code, "+0.0% [" in said) == (3, True), "nothing differs, which three prompts do not tell"
+    theirs = "diffusers:pipeline@steps=2,guidance=1,frames=57,height=32,width=32"
+    code, said = salt("salt-bench", "compare", theirs, "side", LONGLIVE, *asked)
+    assert code == 0, said
+    assert theirs in said
+    assert "sampler.steps" not in said, "what only one side states is no difference"
     code, said = salt("salt-bench", "compare", LONGLIVE, SELF_FORCING)
     assert code == 5
     assert "give others by --captions FILE" in said
