@@ -131,7 +131,7 @@ def _drawn(name: str, like: torch.Tensor, seed: int) -> torch.Tensor:
     mean, scale = _spread(name, like.shape)
     noise = torch.from_numpy(Draws(seed)("weights", name).normal(tuple(like.shape)))
     value = mean + scale * (noise.abs() if name.endswith("running_var") else noise)
-    return value.half() if name.startswith("clip_") and value.ndim > 1 else value  # as released
+    return value.half() if name.startswith("clip_") and value.ndim > 1 and "embedding" not in name else value  # as released
 
 
 def _spread(name: str, shape: torch.Size) -> tuple[float, float]:

@@ -37,7 +37,7 @@ class Copy:
         self._stream = self._container.add_stream("libx264", rate=int(clip.fps))
         self._stream.width, self._stream.height, self._stream.pix_fmt = clip.width, clip.height, "yuv420p"
         self._stream.codec_context.thread_count = 1
-        self._stream.options = steady() | ({"crf": "23"} if encoding == CRF else {})
+        self._stream.options = {**steady(), **({"crf": "23"} if encoding == CRF else {})}
         if encoding == BITRATE:
             self._stream.bit_rate = _BITS
 

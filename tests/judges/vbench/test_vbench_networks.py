@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import straight
 import torch
 
 from salt_bench.errors import UserError
-from salt_bench.judges.vbench.networks import clip, dino, musiq, raft, umt
+from salt_bench.judges.vbench.networks import archive, clip, dino, musiq, raft, umt
 from salt_bench.judges.vbench.networks.grit import vit
 from salt_bench.judges.vbench.networks.tag2text import swin
 
@@ -146,6 +148,42 @@ def test_a_released_archive_and_a_plain_file_hold_the_same(tmp_path: Path) -> No
         for load in (lambda path: clip.images(path, "cpu", "fp32"), lambda path: raft.load(path, "cpu")):
             with pytest.raises(UserError, match=f"{name} does not hold the weights"):
                 load(tmp_path / name)
+
+
+class Odd(Holder):
+    """With what else an archive may hold: a tensor that is a constant, one in another order, lists, and more files of code."""
+
+    def __init__(self) -> None:
+        super().__init__({"a.b": torch.arange(6).half(), "n": torch.tensor(3)})
+        self.constant, self.sizes, self.norm = torch.ones(5), [1, 2], torch.nn.LayerNorm(2)
+        self.turned = torch.nn.Parameter(torch.arange(12.0).view(3, 4).t()[1:])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.constant[0] + self.sizes[0]
+
+
+def test_an_archive_is_mapped_and_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "odd.pt"
+    torch.jit.save(torch.jit.script(Odd()), str(path))
+    found, want = archive.read(path), torch.jit.load(str(path)).state_dict()
+    assert list(found) == list(want)
+    for name, tensor in found.items():
+        assert torch.equal(tensor, want[name])
+        assert (tensor.dtype, tensor.stride()) == (want[name].dtype, want[name].stride())
+        assert tensor.untyped_storage().nbytes() == path.stat().st_size, "the file itself"
+
+
+def test_an_archive_calls_nothing(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+            return Path.touch, (tmp_path / "was here",)  # type: ignore[return-value]
+
+    with zipfile.ZipFile(tmp_path / "evil.pt", "w") as file:
+        file.writestr("evil/code/__torch__.py", "")
+        file.writestr("evil/data.pkl", pickle.dumps(Evil()))
+    with pytest.raises(UserError, match=r"evil.pt does not hold the weights"):
+        clip.images(tmp_path / "evil.pt", "cpu", "fp32")
+    assert not (tmp_path / "was here").exists()
 
 
 def original(name: str) -> str:
