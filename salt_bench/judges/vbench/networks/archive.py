@@ -1,4 +1,4 @@
-"""A TorchScript archive as the tensors in it, mapped from the file: none of its code is run, and none of its tensors takes memory,
+"""A TorchScript archive as the tensors in it, mapped from the file: none of its code is run, none of its tensors takes memory,
 where `torch.jit.load` reads them all (0.9 GB of CLIP ViT-L/14).
 
 It is a zip: `data.pkl` says which module holds which, `data/0` and so on are the bytes of tensors, and `code/` says which of a
