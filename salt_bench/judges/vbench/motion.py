@@ -34,7 +34,7 @@ class Speeds(Running):
         for start in range(0, len(frames), self.batch):
             now = self.net.encode(floats(frames[start : start + self.batch], self.device))
             self.pairs += raft.consecutive(self.net, self.last, now, self.share)
-            self.first, self.last = self.first or now[:1], now[-1:]
+            self.first, self.last = (self.first or now[:1]) if self.ends else None, now[-1:]
             if self.decided(self.pairs):
                 return False
         return True
@@ -42,7 +42,6 @@ class Speeds(Running):
     def result(self) -> Found:
         ends: list[float] = []
         if self.ends and self.first and self.last and not self.decided(self.pairs):
-            there_and_back = self.first.then(self.last), self.last.then(self.first)
-            for pair in (slice(0, 1), slice(1, 2)):  # one by one: a batch of two may not fit
-                ends += raft.top_mean(self.net.flow(there_and_back[0][pair], there_and_back[1][pair]), self.share)
+            for one, other in ((self.first, self.last), (self.last, self.first)):  # a batch of two may not fit
+                ends += raft.top_mean(self.net.flow(one, other), self.share)
         return {"pairs": np.array(self.pairs), "ends": np.array(ends)}

@@ -53,6 +53,7 @@ class _Guessing(Running):
             self._waiting.append(frame)
             if len(self._waiting) == 2 * self._batch + 1:
                 self._guess()
+        self._waiting = [frame.copy() for frame in self._waiting]  # views would keep all frames of the block
         return True
 
     def result(self) -> Found:

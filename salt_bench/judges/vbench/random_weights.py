@@ -23,6 +23,7 @@ from salt_bench.judges.vbench.networks import amt, musiq, umt, viclip, wordpiece
 from salt_bench.judges.vbench.networks.grit import miniature as grit
 from salt_bench.judges.vbench.networks.grit.model import Shape as GritShape
 from salt_bench.judges.vbench.networks.loading import State, empty
+from salt_bench.judges.vbench.networks.raft_layers import Network as RaftNetwork
 from salt_bench.judges.vbench.networks.tag2text import miniature as tag2text
 from salt_bench.judges.vbench.networks.tag2text.model import TAG_LAYERS
 from salt_bench.judges.vbench.networks.tag2text.model import Shape as Tag2TextShape
@@ -89,7 +90,7 @@ def _states(depth: Depth) -> dict[str, Callable[[], State]]:
         "clip_b32": lambda: _meta(lambda: _clip(512, depth, {"patch_size": 32, "layers": depth.of(12)}, 512)),
         "clip_l14": lambda: _meta(lambda: _clip(768, depth, {"patch_size": 14, "layers": depth.of(24), "width": 1024}, 768)),
         "laion": lambda: _meta(lambda: nn.Linear(768, 1)),
-        "raft": lambda: _meta(_raft),
+        "raft": lambda: _meta(RaftNetwork),
         "amt": lambda: _meta(amt.Amt),
         "musiq": lambda: _meta(lambda: musiq.Musiq(depth.of(musiq.LAYERS))),
         "viclip": lambda: _viclip(depth),
@@ -113,12 +114,6 @@ def _clip(space: int, depth: Depth, vision: dict[str, Any], text: int) -> nn.Mod
     return CLIP(space, vision, {"width": text, "heads": text // 64, "layers": depth.of(12)}, quick_gelu=True)
 
 
-def _raft() -> nn.Module:
-    from torchvision.models.optical_flow import raft_large
-
-    return raft_large(weights=None)
-
-
 def _viclip(depth: Depth) -> State:
     video, text = (
         _meta(lambda: viclip.VideoTower(layers=depth.of(24))),
@@ -136,7 +131,7 @@ def _drawn(name: str, like: torch.Tensor, seed: int) -> torch.Tensor:
     mean, scale = _spread(name, like.shape)
     noise = torch.from_numpy(Draws(seed)("weights", name).normal(tuple(like.shape)))
     value = mean + scale * (noise.abs() if name.endswith("running_var") else noise)
-    return value.half() if name.startswith("clip_") and value.ndim > 1 else value  # as released
+    return value.half() if name.startswith("clip_") and value.ndim > 1 and "embedding" not in name else value  # as released
 
 
 def _spread(name: str, shape: torch.Size) -> tuple[float, float]:

@@ -21,6 +21,7 @@ class _Differences(Running):
                 larger, smaller = np.maximum(frame, self.last), np.minimum(frame, self.last)
                 self.means.append(float((larger - smaller).mean(dtype=np.float64)))
             self.last = frame
+        self.last = None if self.last is None else self.last.copy()  # a view would keep all frames of the block
         return True
 
     def result(self) -> Found:

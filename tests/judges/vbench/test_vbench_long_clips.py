@@ -191,11 +191,25 @@ def test_a_copy_is_the_clip_with_an_encoders_losses(video: Video) -> None:
 def test_a_copy_is_libx264s_own_file(video: Video, tmp_path: Path) -> None:
     """Written to disk by other code, with the encoder's defaults, and read as a video of its own."""
     copy = looking.watch(video, Cut(2.0, "crf23"), every).clips[2]
-    path = films.write(tmp_path / "x.mp4", FRAMES[49:81], "libx264", "yuv420p", fps=16, options={"threads": "1"})
+    options = {"threads": "1", **recoding.steady()}
+    path = films.write(tmp_path / "x.mp4", FRAMES[49:81], "libx264", "yuv420p", fps=16, options=options)
     own = looking.see(Video(path, 0, 0, 0, 0.0), every)
     assert np.array_equal(copy.found["all"]["frames"], own.found["all"]["frames"])
     assert np.array_equal(copy.found["tiny"]["frames"], own.found["tiny"]["frames"])
     assert (own.video.frames, own.video.fps) == (copy.video.frames, copy.video.fps)
+
+
+@pytest.mark.parametrize("encoding", ["crf23", "pyav13"])
+def test_a_copy_does_not_depend_on_what_memory_held(encoding: str) -> None:
+    """Where libx264 is left to choose AVX-512, every tenth is another one: each is decoded, which leaves its pixels behind."""
+    frames, copies = films.drift(32, 96, 144, speed=3), set()
+    for _ in range(25):
+        copy = recoding.Copy(Video(Path(), 32, 96, 144, 16.0), encoding)
+        copy.add(frames)
+        copies.add(copy.finished())
+        with decode.opened(max(copies)) as film:
+            assert sum(len(block[None]) for block in film.blocks({None})) == 32
+    assert len(copies) == 1
 
 
 def test_the_old_rate_does_not_grow_with_the_picture() -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import nn
 
 from salt_bench.judges.vbench import resizing, weights
+from salt_bench.judges.vbench.networks import archive
 from salt_bench.judges.vbench.networks.viclip import Block
 
 Weights = Mapping[str, torch.Tensor]
@@ -83,7 +84,7 @@ def texts(path: Path, device: str, precision: str) -> Texts:
 def read(path: Path) -> Weights:
     """The state dict in a released TorchScript archive, or in a file that holds nothing else."""
     if _is_script(path):
-        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+        return archive.read(path)
     return dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
 
 

@@ -1,5 +1,5 @@
-"""RAFT (Teed & Deng 2020) on torchvision's network, from the original C+T weights: a frame is encoded once, not once per pair,
-and only the last iteration's flow is brought to full size."""
+"""RAFT (Teed & Deng 2020) from the original C+T weights: a frame is encoded once, not once per pair, and only the flow of the
+last iteration is brought to full size."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from salt_bench.judges.vbench import weights
+from salt_bench.judges.vbench.networks import loading, memory
+from salt_bench.judges.vbench.networks.raft_layers import HIDDEN, LEVELS, Network, around, enlarged, places, start
 
 ITERATIONS, SMALLEST = 20, 128
 ROOM, ROWS = 1 << 30, 8
@@ -44,14 +45,16 @@ class Encoded:
         return Encoded(self.features[which], self.context[which])
 
     def then(self, other: Encoded) -> Encoded:
+        if not len(other.features):
+            return self  # and no copy
         return Encoded(torch.cat([self.features, other.features]), torch.cat([self.context, other.context]))
 
 
 @dataclass(frozen=True, eq=False)
 class Raft:
-    """`model` is torchvision's raft_large in evaluation."""
+    """`model` is in evaluation."""
 
-    model: Any
+    model: Network
 
     def encode(self, frames: torch.Tensor) -> Encoded:
         """Encodes (B, 3, H, W) of 0 to 255, padded by repeating the edges to multiples of 8."""
@@ -61,50 +64,42 @@ class Raft:
 
     def flow(self, first: Encoded, second: Encoded) -> torch.Tensor:
         """How far each pixel of the padded `first` moves to `second`: (B, 2, H, W) in pixels."""
-        from torchvision.models.optical_flow._utils import make_coords_grid, upsample_flow
-
-        model = self.model
         with torch.inference_mode():
-            pyramid = self._pyramid(first, second)
-            hidden, context = torch.split(first.context, [128, 128], dim=1)
-            hidden, context = torch.tanh(hidden), F.relu(context)
-            start = make_coords_grid(len(hidden), *hidden.shape[-2:]).to(hidden.device)
-            coords = start
-            for _ in range(ITERATIONS):
-                found = self._around(pyramid, coords) if pyramid else self._by_rows(first, second, coords)
-                hidden, change = model.update_block(hidden, context, found, coords - start)
-                coords = coords + change
-            return upsample_flow(coords - start, up_mask=model.mask_predictor(hidden))
+            hidden, flow = self._refined(first, second)
+            return enlarged(flow, self.model.mask_predictor(hidden))
+
+    def _refined(self, first: Encoded, second: Encoded) -> tuple[torch.Tensor, torch.Tensor]:
+        """The hidden channels and the flow (B, 2, h, w) after the last iteration. All matches are gone when it returns."""
+        pyramid = self._pyramid(first, second)
+        state, origin = start(first.context), places(first.context)
+        coords = origin
+        for _ in range(ITERATIONS):
+            found = around(pyramid, coords) if pyramid else self._by_rows(first, second, coords)
+            coords = coords + self.model.update_block(state, found, coords - origin)
+        return state[:, :HIDDEN], coords - origin
 
     def _pyramid(self, first: Encoded, second: Encoded) -> list[torch.Tensor]:
         """All matches, or none where they are too many to keep: they are made anew where they are looked up then, which takes
         more than twice as long."""
         batch, _, height, width = first.features.shape
-        whole = 4 * batch * (height * width) ** 2 <= ROOM or first.features.is_cuda
-        return matches(first.features, second.features, self.model.corr_block.num_levels) if whole else []
-
-    def _around(self, pyramid: list[torch.Tensor], coords: torch.Tensor) -> torch.Tensor:
-        """Matches around `coords` (B, 2, h, W), of as many places as `pyramid` has."""
-        block = self.model.corr_block
-        block.corr_pyramid = pyramid
-        found = block.index_pyramid(centroids_coords=coords)
-        block.corr_pyramid = []
-        return found
+        if 4 * batch * (height * width) ** 2 > ROOM and not first.features.is_cuda:
+            return []
+        memory.give_back()
+        return matches(first.features, second.features)
 
     def _by_rows(self, first: Encoded, second: Encoded, coords: torch.Tensor) -> torch.Tensor:
-        levels, step = self.model.corr_block.num_levels, ROWS
-        parts = zip(first.features.split(step, 2), coords.split(step, 2), strict=True)
-        return torch.cat([self._around(matches(rows, second.features, levels), here) for rows, here in parts], 2)
+        parts = zip(first.features.split(ROWS, 2), coords.split(ROWS, 2), strict=True)
+        return torch.cat([around(matches(rows, second.features), here) for rows, here in parts], 2)
 
 
-def matches(before: torch.Tensor, after: torch.Tensor, levels: int) -> list[torch.Tensor]:
+def matches(before: torch.Tensor, after: torch.Tensor) -> list[torch.Tensor]:
     """How well each place of features (B, C, h, W) matches those of (B, C, H, W): (B · h · W, 1, H, W), (…, H/2, W/2) …
 
-    It is by far the largest thing here: torchvision's own has it twice while it divides by the root of C, which is done to the
-    features here. That root is 16, so no bit differs."""
+    It is by far the largest thing here: to divide it by the root of C would take it twice, so the features are divided. That
+    root is 16, and no bit differs."""
     scaled = (before / before.shape[1] ** 0.5).flatten(2).transpose(1, 2)
     found = [(scaled @ after.flatten(2)).view(-1, 1, *after.shape[2:])]
-    for _ in range(levels - 1):
+    for _ in range(LEVELS - 1):
         found.append(F.avg_pool2d(found[-1], 2))
     return found
 
@@ -143,18 +138,19 @@ def renamed(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 @lru_cache(maxsize=2)
 def load(path: Path, device: str) -> Raft:
     """The network in `path`, in the original or in torchvision's naming, one for all who ask."""
-    from torchvision.models.optical_flow import raft_large
-
     with weights.reading(path):
         state = torch.load(path, map_location="cpu", weights_only=True)
-        model = raft_large(weights=None)
-        model.load_state_dict(state if "mask_predictor.conv.weight" in state else renamed(state))
-    return Raft(model.eval().to(device))
+        return Raft(filled(state if "mask_predictor.conv.weight" in state else renamed(state)).model.to(device))
+
+
+def filled(state: Mapping[str, torch.Tensor]) -> Raft:
+    """The network with these weights, under torchvision's names."""
+    model = loading.empty(Network)
+    model.load_state_dict(state, assign=True)
+    return Raft(model.eval().requires_grad_(False))
 
 
 def consecutive(net: Raft, before: Encoded | None, now: Encoded, share: float) -> Sequence[float]:
     """`top_mean` of the flow from each frame to the next: of `before` (one frame, or none) and then `now`."""
-    frames = before.then(now) if before else now
-    if len(frames.features) < 2:
-        return []
-    return top_mean(net.flow(frames[:-1], frames[1:]), share)
+    first, second = (before.then(now[:-1]), now) if before else (now[:-1], now[1:])
+    return top_mean(net.flow(first, second), share) if len(second.features) else []
