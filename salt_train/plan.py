@@ -101,10 +101,10 @@ def _lasting(found: Forecast, layout: Layout, phase: str, cut: int, stepping: bo
     rows = {}
     for name, part in found.lasting.items():
         halved = 2 if name == "teacher" and layout.frozen == "bfloat16" else 1
-        away = layout.offload and name == "teacher" and phase == "critics"
+        away = layout.offloaded and name == "teacher"
         rows[name] = 0 if away else part.weights // halved // cut
         if part.moments:
-            there = not layout.offload or (stepping and _learns(name, phase))
+            there = not layout.offloaded or (stepping and _learns(name, phase))
             rows[f"{name}: moments"] = part.moments // cut if there else 0
     return rows | {"captions": found.text}
 
