@@ -117,7 +117,7 @@ def remedy(recipe: Recipe, found: Demand) -> Demand:
     """What it needs with the options that make it smaller, one more at a time until it fits, or with all of them."""
     layout = found.layout
     for _, change in WAYS:
-        if found.fits or (layout.sharded and "shard" in change):
+        if found.fits or ("shard" in change and (layout.sharded or found.gpus == 1)):
             continue
         layout = replace(layout, **change)
         (found,) = demands(recipe, layout, (found.gpus,), found.memory)
