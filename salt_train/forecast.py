@@ -248,7 +248,8 @@ def _step(team: Team, recipe: Recipe, videos: int, grad: bool, grid: tuple[float
     frames = recipe.stream.new if recipe.stream and video.carried else max(recipe.frames or (window,))
     chunks = recipe.chunks or Chunks()
     count = len(recipe.chunks.sizes(frames, begun=video.position > 0)) if recipe.chunks else 1
-    cond = _captions(recipe, videos)
+    device = team.student.std.device
+    cond = _captions(recipe, videos).to(device)
     return Step(
         index=10**9,
         student=team.student,
@@ -259,10 +260,10 @@ def _step(team: Team, recipe: Recipe, videos: int, grad: bool, grid: tuple[float
         grid=grid,
         update=recipe.update,
         exits=tuple(min(1, len(chunks.grid(i, grid)) - 1) for i in range(count)) if grid else (0,) * count,
-        noise=torch.empty(videos, channels, frames, *side),
+        noise=torch.empty(videos, channels, frames, *side, device=device),
         renoise=Renoise(tuple(Draws(0)(i) for i in range(videos))),
         draws=Draws(0),
-        data=lambda: torch.empty(videos, *recipe.codec.shape()),
+        data=lambda: torch.empty(videos, *recipe.codec.shape(), device=device),
         grad=grad,
         chunks=recipe.chunks,
         window=window if frames > window else None,

@@ -20,8 +20,8 @@ class Layout:
       float32 on a CPU. bfloat16 shards, even on one device: FSDP2 then frees the rounded copies of the weights.
     - `frozen`: the dtype in which networks that do not learn are kept.
     - `checkpointing`: keep the input of every block alone for the backward pass and compute the rest again.
-    - `offload`: what the work at hand does not need lies in the CPU's memory: the teacher while critics learn, the optimisers'
-      moments until they step. On a CPU it changes nothing."""
+    - `offload`: what is not needed at the moment lies in the CPU's memory: networks that do not learn, but for the block at
+      work, and the optimisers' moments until they step. Shards too; on a CPU it changes nothing."""
 
     micro: int | None = None
     shard: bool = False
@@ -47,7 +47,11 @@ class Layout:
 
     @property
     def sharded(self) -> bool:
-        return self.shard or self.products != "float32"
+        return self.shard or self.products != "float32" or self.offloaded
+
+    @property
+    def offloaded(self) -> bool:
+        return self.offload and self.device != "cpu"
 
 
 PLAIN = Layout()

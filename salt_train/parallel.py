@@ -117,24 +117,25 @@ def laid_out(net: Backbone, layout: Layout, learns: bool) -> Backbone:
     if layout.checkpointing:
         net.recompute()  # the teacher too: alignment's gradient goes through it
     if layout.sharded:
-        _shard(net, layout.device, learns)
+        _shard(net, layout, learns)
     return net
 
 
-def _shard(net: Backbone, device: str, learns: bool) -> None:
+def _shard(net: Backbone, layout: Layout, learns: bool) -> None:
     """Cuts the parameters among the processes, block by block (FSDP2): a block is gathered when it is needed, in the dtype of
     products, and let go behind. Gradients are averaged in float32."""
-    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+    from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 
     if not dist.is_initialized():
         raise WrongUse("a sharded network needs a job of processes: start it with salt-train run, or with torchrun")
-    ranks = mesh(device, dist.get_world_size())
+    ranks = mesh(layout.device, dist.get_world_size())
     policy = MixedPrecisionPolicy(net.compute, torch.float32, cast_forward_inputs=False)
+    where = CPUOffloadPolicy() if layout.offloaded and not learns else OffloadPolicy()
     *blocks, root = net.pieces()
     for block in blocks:
-        fully_shard(block, mesh=ranks, mp_policy=policy, reshard_after_forward=True)
+        fully_shard(block, mesh=ranks, mp_policy=policy, offload_policy=where, reshard_after_forward=True)
     # What stays gathered would be stale after a step; but what never learns may be needed by the gradient of a block's output.
-    fully_shard(root, mesh=ranks, mp_policy=policy, reshard_after_forward=learns)
+    fully_shard(root, mesh=ranks, mp_policy=policy, offload_policy=where, reshard_after_forward=learns)
 
 
 def here(tensors: Iterable[Tensor]) -> list[Tensor]:

@@ -101,10 +101,10 @@ def _lasting(found: Forecast, layout: Layout, phase: str, cut: int, stepping: bo
     rows = {}
     for name, part in found.lasting.items():
         halved = 2 if name == "teacher" and layout.frozen == "bfloat16" else 1
-        away = layout.offload and name == "teacher" and phase == "critics"
+        away = layout.offloaded and name == "teacher"
         rows[name] = 0 if away else part.weights // halved // cut
         if part.moments:
-            there = not layout.offload or (stepping and _learns(name, phase))
+            there = not layout.offloaded or (stepping and _learns(name, phase))
             rows[f"{name}: moments"] = part.moments // cut if there else 0
     return rows | {"captions": found.text}
 
@@ -117,7 +117,7 @@ def remedy(recipe: Recipe, found: Demand) -> Demand:
     """What it needs with the options that make it smaller, one more at a time until it fits, or with all of them."""
     layout = found.layout
     for _, change in WAYS:
-        if found.fits or (layout.sharded and "shard" in change):
+        if found.fits or ("shard" in change and (layout.sharded or found.gpus == 1)):
             continue
         layout = replace(layout, **change)
         (found,) = demands(recipe, layout, (found.gpus,), found.memory)

@@ -19,7 +19,7 @@ class Stepper:
 
     def __init__(self, net: nn.Module, spec: Optimiser, total: int, layout: Layout = PLAIN) -> None:
         self.net, self.spec, self.total, self.count = net, spec, total, 0
-        self.offload = layout.offload and layout.device != "cpu"
+        self.offloaded = layout.offloaded
         matrices = [p for name, p in net.named_parameters() if spec.muon and "blocks" in name and p.ndim == 2]
         if matrices and layout.sharded:
             raise WrongUse("Muon needs whole matrices: train this recipe without sharding, or with an `Optimiser` without muon")
@@ -63,7 +63,7 @@ class Stepper:
 
     def _move(self, device: torch.device) -> None:
         """Moves the moments, where they are not to lie beside the network."""
-        for state in (s for part in self.parts for s in part.state.values() if self.offload):
+        for state in (s for part in self.parts for s in part.state.values() if self.offloaded):
             state |= {name: value.to(device) for name, value in state.items()}
 
     def begin(self) -> None:

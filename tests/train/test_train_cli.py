@@ -256,10 +256,25 @@ def test_ctrl_c_is_130_and_the_same_command_goes_on(tmp_path: Path, salt: Salt) 
     assert int(done.out.split(" after ")[1].split()[0]) % 20 == 0
 
 
+def test_a_plan_is_a_table_or_numbers(salt: Salt) -> None:
+    asked = ("plan", "dmd", "--setup", "shapes", "--gpus", "1,8", "--memory", "1GB", "--device", "cpu", "--micro", "1")
+    done = salt(*asked)
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[:2] == [
+        "student 4 blocks of 128, teacher 4 blocks of 128, critics 4 blocks of 128",
+        "a batch of 8, one video at once on each GPU: --micro 1",
+    ]
+    assert [line.split() for line in lines if line.startswith("fits")] == [["fits", "into", "1.0", "yes", "yes"]]
+    one, eight = json.loads(salt(*asked, "--json").out)
+    assert (one["gpus"], eight["gpus"], one["bytes"]) == (1, 8, sum(one["rows"].values()))
+    assert salt(*asked, "--memory", "much").code == 2
+
+
 def test_help_names_commands_and_exit_codes(salt: Salt) -> None:
     done = salt("--help")
     assert done.code == 0
-    for word in ("run", "resume", "list", "inspect", "130"):
+    for word in ("run", "resume", "list", "plan", "inspect", "130"):
         assert word in done.out
-    for word in ("--set", "--seed", "--processes", "--again"):
+    for word in ("--set", "--seed", "--processes", "--again", "--micro", "--shard", "--checkpointing"):
         assert word in salt("run", "--help").out
