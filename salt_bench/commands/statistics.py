@@ -99,6 +99,7 @@ def _measured(target: Path | None, like: Path | None, arm: str | None, name: str
 
     folder = like or _folder(target)
     if (folder / scores_page.SUMMARY).is_file():
+        _of_total_alone(arm, name)
         return [planning.of_videos(folder)]
     source = _source(folder)
     if arm is not None and arm not in source.arms[1:]:
@@ -107,6 +108,14 @@ def _measured(target: Path | None, like: Path | None, arm: str | None, name: str
     if judge == COMPOSITE:
         return [planning.of_composites(source, part or "total", arm)]
     return planning.of_study(source, arm)
+
+
+def _of_total_alone(arm: str | None, name: str) -> None:
+    """Refuses what judged videos cannot answer: they are of one model, and planned by what is made of all dimensions."""
+    if arm is not None:
+        raise WrongUse("judged videos have no arms: leave --arm out")
+    if name not in ("", "total", f"{COMPOSITE}.total"):
+        raise WrongUse(f"judged videos are planned by their Total: give --total, or no question, got --effect {name}")
 
 
 def _folder(target: Path | None) -> Path:

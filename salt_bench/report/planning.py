@@ -16,12 +16,14 @@ from salt_bench.report.source import Metric, Source
 from salt_bench.stats import table as tables
 from salt_bench.stats.components import Components, of_effect, pooled
 from salt_bench.stats.effects import cubes
+from salt_bench.stats.power import PROMPTS as ASKED
 from salt_bench.stats.power import SEEDS as MOST
 from salt_bench.stats.power import Design, detectable, needed
 from salt_bench.types import Score
 
 SEEDS, PROMPTS = (1, 2, 3, 5, 8, 12), (32, 64, 128, 256, 512)
 """The designs of a printed table."""
+ALL = ASKED[-1]
 _PARTS = {
     "seed": "training seed",
     "prompt": "prompt",
@@ -34,13 +36,22 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class Known:
-    """Where the variance of a difference between two arms comes from, by one judge, and the design that showed it."""
+    """Where the variance of a difference between two arms comes from, by one judge, and the design that showed it. Of videos
+    that others made nothing is known of training seeds: they are not `trained`."""
 
     name: str
     unit: str
     found: Components
     design: Design
     margin: float | None = None
+    trained: bool = True
+
+    @property
+    def prompts(self) -> tuple[int, ...]:
+        """How many prompts may be asked: 1 of a set, and of videos as many as VBench has, too."""
+        if self.design.prompts == 1 and self.trained:
+            return (1,)
+        return PROMPTS if self.trained else (*PROMPTS, ALL)
 
 
 def of_study(source: Source, arm: str | None = None) -> list[Known]:
@@ -106,15 +117,19 @@ def _components_row(one: Known, there: Sequence[str], wanted: float) -> tuple[Ce
 
 def designs_table(one: Known, wanted: float, effect: float | None = None) -> Table:
     """Training seeds down, prompts across: the detectable difference; what sees `effect` is marked ✓."""
-    prompts = (1,) if one.design.prompts == 1 else PROMPTS
+    prompts = one.prompts
     seeds = SEEDS if "seed" in one.found.known() else (1,)
     rows = tuple(
-        (word(str(s)), *(_seen(detectable(Design(s, p, one.design.samples), one.found, wanted), effect) for p in prompts))
+        (
+            word(str(s) if one.trained else "none"),
+            *(_seen(detectable(Design(s, p, one.design.samples), one.found, wanted), effect) for p in prompts),
+        )
         for s in seeds
     )
     head = ("of sets",) if prompts == (1,) else tuple(f"{p} prompts" for p in prompts)
     unit = f", in {one.unit}" if one.unit and one.unit != "1" else ""
-    caption = f"Detectable difference of {one.name} with {wanted:.0%} power{unit}; one training seed speaks for itself alone."
+    rests = "one training seed speaks for itself alone" if one.trained else "two models, asked for prompts of their own"
+    caption = f"Detectable difference of {one.name} with {wanted:.0%} power{unit}; {rests}."
     return Table("designs", one.name, caption, ("Training seeds", *head), rows, 1)
 
 
@@ -126,12 +141,16 @@ def _seen(smallest: float, effect: float | None) -> Cell:
 
 def need(one: Known, effect: float, wanted: float) -> str:
     """How many training seeds and prompts see `effect`."""
-    prompts = (1,) if one.design.prompts == 1 else PROMPTS
-    designs = needed(effect, one.found, wanted, prompts)
+    designs = needed(effect, one.found, wanted, one.prompts)
     if not designs:
-        return f"to see {effect:g} of {one.name} takes more than {MOST[-1]} training seeds and {prompts[-1]} prompts"
-    said = ", or ".join(f"{d.seeds} training seeds" + (f" and {d.prompts} prompts" if d.prompts > 1 else "") for d in designs)
+        return f"to see {effect:g} of {one.name} takes more than {_design(one, Design(MOST[-1], one.prompts[-1]))}"
+    said = ", or ".join(_design(one, design) for design in designs)
     return f"to see {effect:g} of {one.name} with {wanted:.0%} power you need {said}"
+
+
+def _design(one: Known, design: Design) -> str:
+    seeds = [f"{design.seeds} training seed{'s' if design.seeds > 1 else ''}"] if one.trained else []
+    return " and ".join([*seeds, *([f"{design.prompts} prompts"] if design.prompts > 1 else [])])
 
 
 def of_videos(folder: Path) -> Known:
@@ -147,7 +166,7 @@ def of_videos(folder: Path) -> Known:
     if estimate is None or estimate.detectable is None:
         raise UserError(f"{folder} has no interval of its Total: judge all dimensions, at two prompts or more")
     variance = 2 * 1e4 * estimate.standard_error**2 * estimate.prompts
-    return Known("total", "points of a hundred", Components(prompt=variance), Design(1, estimate.prompts))
+    return Known("total", "points of a hundred", Components(prompt=variance), Design(1, estimate.prompts), trained=False)
 
 
 def given(values: Mapping[str, float], found: Components) -> Known:

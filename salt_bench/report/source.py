@@ -216,6 +216,16 @@ class Source:
 
     def difference(self, arm: str, baseline: str, setting: str, metric: Metric) -> Effect | None:
         """One arm minus another; None where either was not measured at this setting."""
+        key = (arm, baseline, setting, metric)
+        if key not in self._differences:
+            self._differences[key] = self._difference(*key)
+        return self._differences[key]
+
+    @cached_property
+    def _differences(self) -> dict[tuple[str, str, str, Metric], Effect | None]:
+        return {}
+
+    def _difference(self, arm: str, baseline: str, setting: str, metric: Metric) -> Effect | None:
         if arm == baseline or not (self.has(arm, setting, metric) and self.has(baseline, setting, metric)):
             return None
         what = self.quantity(setting, metric)

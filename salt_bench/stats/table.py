@@ -56,6 +56,7 @@ class Table:
         self._value = frame["value"].to_numpy(dtype=np.float64, na_value=np.nan)
         self._rows = frame.groupby(list(_KEY), sort=False, observed=True).indices
         self._cubes: dict[tuple[str, str, str, str], Cube] = {}
+        self._parts: dict[tuple[tuple[str, str, str, str], frozenset[str]], Cube] = {}
         self._known = {name: {key[i] for key in self._rows} for i, name in enumerate(_KEY)}
         arms = frame.groupby("arm")
         alone = arms["train_seed"].max() == 0
@@ -78,11 +79,19 @@ class Table:
         if key not in self._cubes:
             self._cubes[key] = self._pivot(key)
         cube = self._cubes[key]
-        return cube if what.prompts is None or self._whole(cube) else cube.only(self._codes(what.prompts))
+        return cube if what.prompts is None or self._whole(cube) else self._part(key, cube, what.prompts)
 
     def is_set(self, arm: str, what: Quantity) -> bool:
         """Whether one value stands for a whole set of clips, so that the pairs are per training seed only."""
         return self._whole(self.cube(arm, what))
+
+    def _part(self, key: tuple[str, str, str, str], cube: Cube, prompts: Collection[str]) -> Cube:
+        """`cube` at `prompts` alone; a frozenset, which a page asks for thousands of times, is cut out once."""
+        if not isinstance(prompts, frozenset):
+            return cube.only(self._codes(prompts))
+        if (key, prompts) not in self._parts:
+            self._parts[key, prompts] = cube.only(self._codes(prompts))
+        return self._parts[key, prompts]
 
     def _whole(self, cube: Cube) -> bool:
         return cube.prompts.tolist() == [self._code.get("")]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import special
 from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
@@ -13,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from synthetic_study import write_study
 
 from salt_bench.cli import app
+from salt_bench.composites import summary, vbench_total
+from salt_bench.composites.rows import SCALE
 from salt_bench.errors import UserError, WrongUse
 from salt_bench.report import planning
 from salt_bench.report.source import Source
@@ -78,6 +84,70 @@ def test_one_arm_or_given_standard_deviations(study: Path) -> None:
 def test_wrong_use_says_what_is_right(study: Path, words: tuple[str, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         said("power", *(str(study) if word == "STUDY" else word for word in words))
+
+
+def judged(folder: Path, prompts: int, dimensions: Sequence[str] = tuple(vbench_total.SCHEME.dimensions)) -> np.ndarray:
+    """Writes videos' scores as `salt-bench judge` does, every prompt asked for every dimension; the Total of each prompt."""
+    folder.mkdir(exist_ok=True)
+    draw = np.random.default_rng(prompts)
+    values = 0.7 + 0.1 * draw.normal(size=(prompts, 1)) + 0.05 * draw.normal(size=(prompts, len(dimensions)))
+    rows = [
+        {"video": f"p{n}-0.mp4", "prompt": f"p{n}", "sample_seed": 0, "judge": f"vbench/{name}"}
+        | {"value": float(value) / SCALE.get(name, 1.0), "weight": 1.0, "note": "", "extra": {}}
+        for n, line in enumerate(values)
+        for name, value in zip(dimensions, line, strict=True)
+    ]
+    (folder / "summary.json").write_text(json.dumps(summary.recorded(vbench_total.SCHEME, rows, {})))
+    (folder / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    slopes = vbench_total.SCHEME.slopes("total")
+    return values @ [slopes.get(name, 0.0) for name in dimensions]
+
+
+def test_total_of_judged_videos_is_that_of_two_models_asked_for_as_many_prompts(tmp_path: Path) -> None:
+    totals = 100 * judged(tmp_path / "scores", 64)
+    seen = (special.ndtri(0.975) + special.ndtri(0.8)) * np.sqrt(2) * totals.std(ddof=1)
+    known = planning.of_videos(tmp_path / "scores")
+    for prompts in (64, 256):
+        assert detectable(Design(1, prompts), known.found) == pytest.approx(seen / np.sqrt(prompts), rel=0.04)
+    text = said("power", tmp_path / "scores", "--total", f"{1.05 * seen / 16:.4f}")
+    assert "in points of a hundred" in text
+    need = text.split("you need")[1]
+    assert need.strip() == "256 prompts"
+    assert "training seed" not in text.splitlines()[0]
+    assert said("power", tmp_path / "scores").count("\n| total") == 1
+    assert said("power", tmp_path / "scores", "--total", f"{1.05 * seen / np.sqrt(946):.4f}").endswith("you need 946 prompts\n")
+    more = said("power", tmp_path / "scores", "--total", f"{0.9 * seen / np.sqrt(946):.4f}")
+    assert more.endswith("takes more than 946 prompts\n")
+
+
+def test_half_the_prompts_are_half_as_sure(tmp_path: Path) -> None:
+    judged(tmp_path / "few", 40)
+    few = planning.of_videos(tmp_path / "few")
+    at = [detectable(Design(1, prompts), few.found) for prompts in (128, 512)]
+    assert at[0] / at[1] == pytest.approx(2, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--effect", "subject_consistency=0.01"), "judged videos are planned by their Total: give --total, or no question"),
+        (("--total", "1", "--arm", "DMD"), "judged videos have no arms: leave --arm out"),
+        (("--total", "0"), "is above 0"),
+    ],
+)
+def test_judged_videos_answer_for_their_total_alone(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+    judged(tmp_path / "scores", 8)
+    with pytest.raises(WrongUse, match=message):
+        said("power", tmp_path / "scores", *words)
+
+
+def test_a_total_that_lacks_a_dimension_plans_nothing(tmp_path: Path) -> None:
+    judged(tmp_path / "scores", 8, vbench_total.SCHEME.dimensions[:-1])
+    with pytest.raises(UserError, match="has no interval of its Total: judge all dimensions, at two prompts or more"):
+        said("power", tmp_path / "scores", "--total", "1")
+    judged(tmp_path / "one", 1)
+    with pytest.raises(UserError, match="has no interval of its Total"):
+        said("power", tmp_path / "one", "--total", "1")
 
 
 def test_tables_on_the_terminal_and_in_a_folder(tmp_path: Path) -> None:

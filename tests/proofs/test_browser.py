@@ -212,15 +212,16 @@ def test_a_large_report_opens_quickly_and_stays_small(tab: Page, tmp_path: Path,
     folder = synthetic.write_study(
         tmp_path / "large", arms=arms, settings={"4 steps": synthetic.SETTINGS["4 steps"]}, claim=False, test_prompts=PROMPTS
     )
-    began = time.perf_counter()
+    began = time.process_time()
     study_page.render(folder)
-    rendered = time.perf_counter() - began
+    rendered = time.process_time() - began
     file = folder / "index.html"
     clips = sum(path.stat().st_size for path in (folder / "clips").rglob("*.png")) * 4 / 3
     megabytes = (file.stat().st_size - clips) / 1e6
     tab.open(file)
     opened = tab.run("performance.getEntriesByType('navigation')[0].loadEventEnd") / 1000
     what = f"{ARMS} arms, {JUDGES} judges, {PROMPTS} prompts"
-    print(f"\n{what}: rendered in {rendered:.1f} s, {megabytes:.1f} MB, open in {opened:.2f} s")
+    print(f"\n{what}: rendered in {rendered:.1f} core-s, {megabytes:.1f} MB, open in {opened:.2f} s")
+    assert rendered < 10
     assert megabytes < 10
     assert opened < 2

@@ -115,6 +115,15 @@ def test_an_anchor_meets_every_training_seed_at_its_own_setting(sign: int) -> No
     assert summary(both, Quantity("8", "j", "x"), "truth")[0] == pytest.approx(2.5)
 
 
+def test_prompts_cut_out_once_stay_apart_from_others() -> None:
+    values = np.arange(12.0).reshape(2, 6)
+    indexed = Table(table(arm=values, base=np.zeros((2, 6))))
+    for chosen in ({"p0", "p1"}, {"p4"}, {"p0", "p1"}):
+        frozen, plain = (indexed.cube("arm", replace(X, prompts=kind(chosen))).values for kind in (frozenset, list))
+        np.testing.assert_array_equal(frozen, plain)
+        assert frozen.shape == (2, len(chosen), 1)
+
+
 def test_an_arm_that_is_not_an_anchor_is_paired_by_seed_only() -> None:
     both = table(arm=[[1, 1], [2, 2], [9, 9]], base=[[0, 0], [0, 0]])
     e = effect(both, X, "arm", "base")
