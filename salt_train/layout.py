@@ -56,3 +56,10 @@ class Layout:
 
 PLAIN = Layout()
 """One process on a CPU in float32, as on any machine."""
+
+
+def devices(processes: int) -> Layout:
+    """GPUs where every process can have one, else the CPU."""
+    import torch
+
+    return Layout(device="cuda") if torch.cuda.device_count() >= processes else PLAIN

@@ -21,6 +21,7 @@ from salt_train.caches.base import CachePolicy
 from salt_train.codecs.pca import PCACodec
 from salt_train.codecs.umt5 import UMT5
 from salt_train.codecs.wan_vae import WanVAE
+from salt_train.layout import devices
 from salt_train.objectives.base import Objective
 from salt_train.prompt_file import PromptFile
 from salt_train.rollout import Chunks
@@ -170,12 +171,13 @@ class Recipe:
         return True
 
     def prepare_together(self, processes: int, seed: int, workdir: Path, log: Log) -> bool:
-        """As `prepare`, the last stage in so many processes; the stages before it, which others share, in one."""
+        """As `prepare`, the last stage in so many processes, each with a GPU of its own where there are as many; the stages before
+        it, which others share, in one."""
         if self.weights or checkpoint.find(self.fingerprint(seed), checkpoints(workdir)):
             return False
         from salt_train import launch
 
-        launch.train(self.seeded(seed), workdir, processes)
+        launch.train(self.seeded(seed), workdir, processes, devices(processes))
         return True
 
     def sampler(self, seed: int, workdir: Path) -> Sampler:

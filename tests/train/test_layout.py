@@ -20,7 +20,7 @@ from salt_train import train as training
 from salt_train.backbones.base import Backbone
 from salt_train.caches.base import PASTS
 from salt_train.caches.full import Full
-from salt_train.layout import PLAIN, Layout
+from salt_train.layout import PLAIN, Layout, devices
 from salt_train.objectives.consistency_distillation import ConsistencyDistillation
 from salt_train.objectives.dmd import DMD
 from salt_train.objectives.ode_regression import ODERegression
@@ -141,3 +141,9 @@ def test_nothing_stays_behind_on_the_cpu(recipe: Recipe) -> None:
             terms = [o.loss if grad else o.critic_loss for k, o in enumerate(recipe.objectives) if grad or k in team.critics]
             made = [term(step, team.critics.get(0)) for term in terms]  # type: ignore[arg-type]
             assert {loss.device.type for loss in made if loss is not None} <= {"cuda"}
+
+
+@pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (1, "cpu"), (2, "cuda"), (8, "cuda")])
+def test_two_processes_take_gpus_where_each_can_have_one(gpus: int, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert devices(2).device == device
