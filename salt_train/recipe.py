@@ -171,8 +171,8 @@ class Recipe:
         return True
 
     def prepare_together(self, processes: int, seed: int, workdir: Path, log: Log) -> bool:
-        """As `prepare`, the last stage in so many processes, each with a GPU of its own where there are as many; the stages before
-        it, which others share, in one."""
+        """As `prepare`, the last stage in so many processes, on GPUs where there are as many; the stages
+        before it, which others share, in one."""
         if self.weights or checkpoint.find(self.fingerprint(seed), checkpoints(workdir)):
             return False
         from salt_train import launch
