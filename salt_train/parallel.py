@@ -47,6 +47,11 @@ class Crew:
     parts: int = 1
     layout: Layout = PLAIN
 
+    @property
+    def alone(self) -> bool:
+        """Whether this process holds all there is, as plain tensors."""
+        return self.ranks == 1 and not self.layout.sharded
+
     def shares(self) -> list[Share]:
         """This process's parts of every batch, one after the other."""
         return [Share(self.rank * self.parts + part, self.ranks * self.parts) for part in range(self.parts)]

@@ -1,8 +1,9 @@
 """A run that stopped, and goes on: alone or in several processes, with as many as it had or with others.
 
-One process writes `resume.pt`, as ever. Several write a folder `resume-<updates>`, each process its own part of it
-(torch.distributed.checkpoint), beside a file of plain facts; the folder gets its name when it is whole, and then the older one
-goes. Either kind is read by any number of processes: a tensor's place in the file does not depend on how it was cut.
+One process writes `resume.pt`, as ever. Several, or one whose networks are sharded, write a folder `resume-<updates>`, each
+process its own part of it (torch.distributed.checkpoint), beside a file of plain facts; the folder gets its name when it is
+whole, and then the older one goes. Either kind is read by any number of processes: a tensor's place in the file does not depend
+on how it was cut.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ Rows = list[dict[str, Any]]
 
 def pause(folder: Path, nets: Networks, rows: Rows, ours: Crew) -> None:
     """Writes what a killed run needs to go on; a kill at any moment leaves this or what was there before."""
-    if ours.ranks == 1:
+    if ours.alone:
         checkpoint.pause(folder, {"nets": nets.state(), "log": json.dumps(rows)})
     else:
         _write(folder, nets, rows, ours)
     ours.wait()
     if ours.rank == 0:
-        checkpoint.forget(folder, but=checkpoint.RESUME if ours.ranks == 1 else _name(len(rows)))
+        checkpoint.forget(folder, but=checkpoint.RESUME if ours.alone else _name(len(rows)))
 
 
 def resume(folder: Path, nets: Networks, recipe: Recipe, ours: Crew) -> Rows:
@@ -48,7 +49,7 @@ def resume(folder: Path, nets: Networks, recipe: Recipe, ours: Crew) -> Rows:
     if spread_out and (facts := _facts(spread_out))["log"][len(done) :]:
         _read(spread_out, facts, nets, recipe, ours)
         return facts["log"]
-    if alone and ours.ranks == 1 and not ours.layout.sharded:
+    if alone and ours.alone:
         nets.load(alone["nets"], recipe)
     elif alone:
         _take(alone["nets"], nets, recipe, ours)
@@ -91,7 +92,7 @@ def _read(path: Path, facts: dict[str, Any], nets: Networks, recipe: Recipe, our
     tensors = {name: t for name, t in _living(nets).items() if name in known}
     video = {name: _room(known[name], ours) for name in known if name.startswith("video.")}
     wrapped = {name: stacked(t, ours) for name, t in video.items()}
-    distributed.load(tensors | wrapped, storage_reader=reader, no_dist=ours.ranks == 1)
+    distributed.load(tensors | wrapped, storage_reader=reader, no_dist=ours.alone)
     nets.go_on(_video(facts["video"], video), recipe)
 
 

@@ -83,8 +83,9 @@ def test_twenty_updates_have_the_losses_of_one_process(
         (sc_dmd, (1, PLAIN), (2, PLAIN)),
         (dmd, (2, PLAIN), (4, PLAIN)),
         (sc_dmd, (2, SHARDED), (1, PLAIN)),
+        (sc_dmd, (1, SHARDED), (2, PLAIN)),
     ],
-    ids=["2 to 1", "1 to 2", "2 to 4", "2 sharded to 1"],
+    ids=["2 to 1", "1 to 2", "2 to 4", "2 sharded to 1", "1 sharded to 2"],
 )
 def test_a_killed_run_goes_on_with_others(
     make: Callable[[int], Recipe],
@@ -96,7 +97,7 @@ def test_a_killed_run_goes_on_with_others(
     recipe, other = make(6), elsewhere()
     folder = other / recipe.fingerprint()
     trained(recipe, other, *before, log=kill_after(3, 6), ends=(KILLED,))
-    assert {path.name for path in folder.iterdir()} == {"resume.pt" if before[0] == 1 else "resume-000002"}
+    assert {path.name for path in folder.iterdir()} == {"resume.pt" if before == (1, PLAIN) else "resume-000002"}
     done: list[float] = []
     trained(recipe, other, *after, log=lambda _, fraction: done.append(fraction))
     assert {path.name for path in folder.iterdir()} == {"student.safetensors", "log.jsonl", "recipe.json"}
