@@ -34,6 +34,8 @@ EVERY_FRAME = (
     "imaging_quality",
     "appearance_style",
 )
+ALL = (*dict.fromkeys((*PICKED, *EVERY_FRAME)), "dynamic_degree")
+"""Twelve, by one worker."""
 ONE_FRAME = ("object_class", "scene")
 """Slow: 1 frame."""
 
@@ -108,9 +110,10 @@ def test_ten_minutes_of_720p(benchmark: Any, real: Path, films: ModuleType, tmp_
         for names, videos in (
             (PICKED, "long"),
             *(((name,), "3") for name in EVERY_FRAME),
+            (ALL, "3"),
             *(((name,), "1") for name in ONE_FRAME),
         ):
-            own, mapped = judge(tmp_path / videos, real, tmp_path / names[0], *names)
+            own, mapped = judge(tmp_path / videos, real, tmp_path / f"{names[0]} of {len(names)}", *names)
             what = f"{' + '.join(names)}, {'10 minutes' if videos == 'long' else f'{videos} frames'}, {mapped:.2f} GB mapped"
             note(Figure(f"own memory: {what}", own, "GB", GIGABYTES, -1))
 

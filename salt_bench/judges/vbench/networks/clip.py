@@ -1,10 +1,11 @@
-"""OpenAI's CLIP from its released files, on open_clip's network: sizes are read from the weights themselves."""
+"""OpenAI's CLIP from its released files: sizes are read from the weights. In half precision it is on open_clip's network,
+whose import keeps 160 MB; in single precision on one of our own."""
 
 from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +17,8 @@ from PIL import Image
 from torch import nn
 
 from salt_bench.judges.vbench import resizing, weights
-from salt_bench.judges.vbench.networks import archive
-from salt_bench.judges.vbench.networks.viclip import Block
+from salt_bench.judges.vbench.networks import archive, byte_pairs, loading
+from salt_bench.judges.vbench.networks.viclip import Block, TextTower, Transformer
 
 Weights = Mapping[str, torch.Tensor]
 _HEAD = 64  # channels per attention head, in every released CLIP
@@ -26,7 +27,7 @@ _INTEGERS = {"input_resolution", "context_length", "vocab_size"}  # in the relea
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """The image tower: `model` is open_clip's; `side` the pixels of its square input; `dtype` that of its matrices."""
+    """The image tower: `side` the pixels of its square input; `dtype` that of its matrices."""
 
     model: Any
     side: int
@@ -51,19 +52,17 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """The text tower: `model` is open_clip's CLIP without its image tower; `scale` is exp(logit_scale), 100 as released."""
+    """The text tower: `model` maps token numbers (N, context) to features; `scale` is exp(logit_scale), 100 as released."""
 
-    model: Any
+    model: Callable[[torch.Tensor], torch.Tensor]
     scale: float
+    context: int
     device: str
 
     def __call__(self, texts: list[str]) -> torch.Tensor:
         """Projected features (N, D) of texts."""
-        import open_clip
-
-        tokens = open_clip.SimpleTokenizer(context_length=self.model.context_length)(texts)
         with torch.inference_mode():
-            return self.model.encode_text(tokens.to(self.device))
+            return self.model(byte_pairs.tokens(texts, self.context).to(self.device))
 
 
 @lru_cache(maxsize=2)
@@ -98,24 +97,55 @@ def _is_script(path: Path) -> bool:
 
 def image_tower(state: Weights, device: str, precision: str) -> Images:
     """The image half of `state`."""
-    model, dtype = _empty(state, precision)
     tower = {name.removeprefix("visual."): value for name, value in state.items() if name.startswith("visual.")}
-    side = model.visual.image_size[0]
-    return Images(_filled(model.visual, tower, dtype).to(device), side, device, dtype)
+    (width, _, patch, _), places = tower["conv1.weight"].shape, len(tower["positional_embedding"])
+    side = patch * round((places - 1) ** 0.5)
+    if precision == "fp16":
+        return Images(_half(_official(state).visual, tower).to(device), side, device, torch.float16)
+    model = loading.empty(lambda: Pictures(width, patch, places, tower["proj"].shape[1], _layers(tower)))
+    return Images(_single(model, tower).to(device), side, device, torch.float32)
 
 
 def text_tower(state: Weights, device: str, precision: str) -> Texts:
     """The text half of `state`."""
-    model, dtype = _empty(state, precision)
-    model.visual = None
-    size = model.context_length
-    model.attn_mask = torch.full((size, size), float("-inf")).triu_(1)
     tower = {name: value for name, value in state.items() if not name.startswith("visual.") and name not in _INTEGERS}
-    return Texts(_filled(model, tower, dtype, causal=True).to(device), float(state["logit_scale"].float().exp()), device)
+    scale = float(tower.pop("logit_scale").float().exp())
+    context, (words, width), space = (
+        len(tower["positional_embedding"]),
+        tower["token_embedding.weight"].shape,
+        tower["text_projection"].shape[1],
+    )
+    if precision == "fp16":
+        model = _official(state)
+        model.visual = None
+        model.attn_mask = torch.full((context, context), float("-inf")).triu_(1)
+        half = _half(model, tower | {"logit_scale": state["logit_scale"]}).to(device)
+        return Texts(half.encode_text, scale, context, device)
+    single = loading.empty(lambda: TextTower(width, _layers(tower), context, words, space))
+    return Texts(_single(single, tower).to(device), scale, context, device)
 
 
-def _empty(state: Weights, precision: str) -> tuple[Any, torch.dtype]:
-    """A CLIP of the sizes that `state` has, without numbers: no random start for what is overwritten at once."""
+class Pictures(nn.Module):
+    """Normalised pictures (B, 3, side, side) to projected vectors (B, space)."""
+
+    def __init__(self, width: int, patch: int, places: int, space: int, layers: int) -> None:
+        super().__init__()
+        self.class_embedding = nn.Parameter(torch.zeros(width))
+        self.positional_embedding = nn.Parameter(torch.zeros(places, width))
+        self.proj = nn.Parameter(torch.zeros(width, space))
+        self.conv1 = nn.Conv2d(3, width, patch, patch, bias=False)
+        self.ln_pre, self.ln_post = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.transformer = Transformer(width, layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv1(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], 1) + self.positional_embedding
+        x = self.transformer(self.ln_pre(x))
+        return self.ln_post(x)[:, 0] @ self.proj
+
+
+def _official(state: Weights) -> Any:
+    """open_clip's CLIP of the sizes that `state` has, without numbers: no random start for what is overwritten at once."""
     from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
     width, _, patch, _ = state["visual.conv1.weight"].shape
@@ -123,11 +153,10 @@ def _empty(state: Weights, precision: str) -> tuple[Any, torch.dtype]:
     depth = _layers(state, "visual.transformer")
     vision = CLIPVisionCfg(layers=depth, width=width, head_width=_HEAD, patch_size=patch, image_size=side)
     words, inner = state["token_embedding.weight"].shape
-    length, depth = len(state["positional_embedding"]), _layers(state, "transformer")
+    length, depth = len(state["positional_embedding"]), _layers(state)
     text = CLIPTextCfg(context_length=length, vocab_size=words, width=inner, heads=inner // _HEAD, layers=depth)
-    dtype = torch.float16 if precision == "fp16" else torch.float32
     with torch.device("meta"):
-        return CLIP(state["text_projection"].shape[1], vision, text, quick_gelu=True, cast_dtype=dtype), dtype
+        return CLIP(state["text_projection"].shape[1], vision, text, quick_gelu=True, cast_dtype=torch.float16)
 
 
 class _Widened(nn.Module):
@@ -138,32 +167,30 @@ class _Widened(nn.Module):
         super().__init__()
         self.layer = layer
 
-    def forward(self, x: torch.Tensor, attn_mask: torch.Tensor | None = None) -> torch.Tensor:
-        """The mask is the one that the layer was made for: causal, or none."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         wide = {name: value.float() for name, value in self.layer.named_parameters()}
         return torch.func.functional_call(self.layer, wide, (x,))
 
-    def get_weight_dtype(self) -> torch.dtype:
-        """What the stack's inputs are brought to: open_clip asks its first layer."""
-        return torch.float32
 
-
-def _filled(model: Any, state: Weights, dtype: torch.dtype, causal: bool = False) -> Any:
+def _half(model: Any, state: Weights) -> Any:
+    """open_clip's own network, as the official judges run it on CUDA."""
     from open_clip.model import convert_weights_to_lp
 
-    stack = model.transformer
-    if dtype == torch.float16:
-        model.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
-        convert_weights_to_lp(model, dtype)
-    else:
-        with torch.device("meta"):
-            stack.resblocks = nn.ModuleList(Block(stack.width, causal) for _ in stack.resblocks)
-        kept = {name: value if ".resblocks." in name else value.float() for name, value in state.items()}
-        model.load_state_dict(kept, assign=True)
-        stack.resblocks = nn.ModuleList(map(_Widened, stack.resblocks))
+    model.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
+    convert_weights_to_lp(model, torch.float16)
     return model.eval().requires_grad_(False)
 
 
-def _layers(state: Weights, tower: str) -> int:
+def _single(model: Any, state: Weights) -> Any:
+    """The words' embeddings stay as they are, too: what is looked up in them becomes single as it is added."""
+    wide = {
+        name: value if ".resblocks." in name or "token_embedding" in name else value.float() for name, value in state.items()
+    }
+    model.load_state_dict(wide, assign=True)
+    model.transformer.resblocks = nn.Sequential(*map(_Widened, model.transformer.resblocks))
+    return model.eval().requires_grad_(False)
+
+
+def _layers(state: Weights, tower: str = "transformer") -> int:
     found = (re.match(rf"{re.escape(tower)}\.resblocks\.(\d+)\.", name) for name in state)
     return 1 + max(int(match[1]) for match in found if match)

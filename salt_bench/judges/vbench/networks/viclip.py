@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salt_bench.errors import UserError
-from salt_bench.judges.vbench.networks import loading
+from salt_bench.judges.vbench.networks import byte_pairs, loading
 from salt_bench.judges.vbench.networks.linear import Linear, linear
 
 FILE = "ViCLIP/ViClip-InternVid-10M-FLT.pth"
@@ -101,13 +101,15 @@ class VideoTower(nn.Module):
 class TextTower(nn.Module):
     """Token numbers (B, 32), the largest being the end of the text, to vectors (B, 768), not of unit length."""
 
-    def __init__(self, width: int = 768, layers: int = 12) -> None:
+    def __init__(
+        self, width: int = 768, layers: int = 12, context: int = CONTEXT, vocabulary: int = VOCABULARY, space: int = SPACE
+    ) -> None:
         super().__init__()
-        self.token_embedding = nn.Embedding(VOCABULARY, width)
-        self.positional_embedding = nn.Parameter(torch.zeros(CONTEXT, width))
+        self.token_embedding = nn.Embedding(vocabulary, width)
+        self.positional_embedding = nn.Parameter(torch.zeros(context, width))
         self.transformer = Transformer(width, layers, causal=True)
         self.ln_final = nn.LayerNorm(width)
-        self.text_projection = nn.Parameter(torch.zeros(width, SPACE))
+        self.text_projection = nn.Parameter(torch.zeros(width, space))
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.ln_final(self.transformer(self.token_embedding(tokens) + self.positional_embedding))
@@ -117,9 +119,7 @@ class TextTower(nn.Module):
 
 def tokenize(text: str) -> Tensor:
     """CLIP's byte pairs of a text, (1, 32): a long text is cut and still ends with the end token."""
-    from open_clip import tokenize as clip_tokenize
-
-    return clip_tokenize([text], context_length=CONTEXT)
+    return byte_pairs.tokens([text], CONTEXT)
 
 
 def load_video(path: Path) -> VideoTower:
