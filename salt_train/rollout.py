@@ -74,7 +74,7 @@ class Renoise:
     def _named(self, name: str, like: Tensor, chunk: int, sigma: float) -> Tensor:
         draws = [d(name, chunk, round(sigma * 1e6)).normal(tuple(like.shape[1:])) for d in self.sources]
         noise = torch.stack([torch.from_numpy(d) for d in draws])
-        return noise.pin_memory().to(like, non_blocking=True) if like.is_cuda else noise.to(like)  # nobody waits for the copy
+        return noise.pin_memory().to(like, non_blocking=True) if like.is_cuda and torch.cuda.is_available() else noise.to(like)
 
 
 @dataclass(frozen=True, eq=False)

@@ -152,7 +152,7 @@ def speed(source: Source) -> Table | None:
 def realtime(source: Source) -> Table | None:
     """What someone sees who waits for a video, where a study was timed so."""
     timed = [source.metric(judge, part) for judge, part in source.outputs if judge == LIVE]
-    caption = "Wall-clock time on the machine that the manifest names, batch 1, while nothing else ran. "
+    caption = "Wall-clock time on the machine that the manifest names, batch 1, one thread. "
     return _by_arm(source, "realtime", "While one waits", caption, timed, source.setting) if timed else None
 
 

@@ -152,7 +152,7 @@ def test_videos_need_neither_the_trainer_nor_torch(videos: Path) -> None:
     assert done.returncode == 0, done.stderr
     lost = without_trainer("check", ROOT, "--baseline", videos / "true")
     assert lost.returncode == 2
-    assert "checkpoint, codec, released: install salt_train" in lost.stderr
+    assert "checkpoint, codec, random, released: install salt_train" in lost.stderr
 
 
 def test_compare_shows_means_and_paired_differences(salt: Salt, videos: Path) -> None:
