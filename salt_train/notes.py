@@ -28,7 +28,10 @@ class Note(NamedTuple):
         if self.sigma is None:
             yield from (("", value) for value in values)
         else:
-            yield from ((BINS[bisect_right(EDGES, sigma, 1, len(BINS)) - 1], v) for sigma, v in zip(self.sigma.tolist(), values, strict=True))
+            yield from (
+                (BINS[bisect_right(EDGES, sigma, 1, len(BINS)) - 1], v)
+                for sigma, v in zip(self.sigma.tolist(), values, strict=True)
+            )
 
 
 class Notes:
