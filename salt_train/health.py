@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -83,14 +84,13 @@ def noted(rows: Rows) -> list[str]:
 
 def by_tenths(rows: Rows, term: str) -> list[list[str]]:
     """A line for each tenth of the run: its updates, and means over them."""
-    ends = _ends(rows)
     columns = {"loss": series(rows, term)}
     columns |= {said: overall(rows, term, name) for name, said in BY_BIN.items()}
     columns |= {name: series(rows, f"{term}/{name}") for name in LOOKS}
     columns |= {name: series(rows, name) for name in ("gradient", "clipped")}
     named = {"gradient": "norm"}
     lines = [["updates", *(named.get(name, name) for name in columns)]]
-    for low, high in ends:
+    for low, high in _ends(rows):
         lines.append([f"{low}-{high - 1}", *(_said(mean(points, low, high)) for points in columns.values())])
     return lines
 
@@ -234,7 +234,7 @@ def _ends(rows: Rows) -> list[tuple[int, int]]:
     """The tenths of a run, [low, high); fewer where it has fewer updates."""
     parts = min(10, len(rows))
     cuts = [len(rows) * i // parts for i in range(parts + 1)] if parts else [0]
-    return list(zip(cuts, cuts[1:], strict=False))
+    return list(pairwise(cuts))
 
 
 def _said(value: float) -> str:
