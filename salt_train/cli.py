@@ -99,7 +99,7 @@ def health(
     DMD's loss is no measure of progress, so look at these. |gradient|: mean |fake - real| over the student's own error; should
     fall or stay. |fake-real|: the same before that division. critic loss: the critic's, on the student's videos.
     critic/teacher: the critic's squared error over the guided teacher's on the same noised videos; from 1 on it does not know
-    the student. saturation: share of latents beyond 3 standard deviations of their channel; spread: their size in standard deviations;
+    the student. saturation: share of latents beyond 3 std of their channel; spread: their size in std;
     motion: mean difference of neighbouring latent frames. Saturation up and motion down at the end: stop earlier.
     norm, clipped: of the student's gradient. Trends are lines of a slope above 3 standard errors and of more than 10 %."""
     from salt_train import health as training_health

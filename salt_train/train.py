@@ -164,11 +164,11 @@ def update(nets: Networks, recipe: Recipe, steps: Steps, i: int, ours: Crew = AL
     for step in shared(nets, steps, Draws(recipe.seed)("student", i), i, True, ours):
         said = {}
         for k, objective in enumerate(recipe.objectives):
-            loss = objective.loss(step, nets.critics.get(k))
+            term = objective.loss(step, nets.critics.get(k))
             notes.take(names[k], step.said)
-            if loss is not None:
-                said[k] = loss
-                losses.add(names[k], objective.name, loss)
+            if term is not None:
+                said[k] = term
+                losses.add(names[k], objective.name, term)
         if said:
             total = torch.stack([recipe.objectives[k].weight * loss for k, loss in said.items()]).sum()
             nets.optimiser.learn(total / ours.parts)
