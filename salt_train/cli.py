@@ -91,6 +91,23 @@ def resume(folder: Annotated[Path, typer.Argument(help="The folder of a stopped 
 
 
 @app.command()
+def health(
+    folder: Annotated[Path, typer.Argument(help="A folder of <runs>/checkpoints, finished or stopped.", show_default=False)],
+) -> None:
+    """Say how a training went: its log by tenths of the run and by noise level, and what to change.
+
+    DMD's loss is no measure of progress, so look at these. |gradient|: mean |fake - real| over the student's own error; should
+    fall or stay. |fake-real|: the same before that division. critic loss: the critic's, on the student's videos.
+    critic/teacher: the critic's squared error over the guided teacher's on the same noised videos; from 1 on it does not know
+    the student. saturation: share of latents beyond 3 std of their channel; spread: their size in std;
+    motion: mean difference of neighbouring latent frames. Saturation up and motion down at the end: stop earlier.
+    norm, clipped: of the student's gradient. Trends are lines of a slope above 3 standard errors and of more than 10 %."""
+    from salt_train import health as training_health
+
+    print(training_health.page(training_health.log(folder)))
+
+
+@app.command()
 def plan(
     method: Annotated[str, typer.Argument(help="A method (see `salt-train list`) or a recipe.json.", show_default=False)],
     setup: Annotated[str, typer.Option(help="The scale: wan21, wan21_14b, shapes.")] = "wan21",

@@ -56,12 +56,18 @@ def resume(folder: Path, nets: Networks, recipe: Recipe, ours: Crew) -> Rows:
     return done
 
 
+def rows(folder: Path) -> Rows | None:
+    """The log of the stopped run in `folder`, until where it can go on; None where there is none."""
+    alone, spread_out = checkpoint.resume(folder), _newest(folder)
+    found: list[Rows] = [json.loads(alone["log"])] if alone else []
+    found += [_facts(spread_out)["log"]] if spread_out else []
+    return max(found, key=len, default=None)
+
+
 def updates(folder: Path) -> int | None:
     """How far the stopped run in `folder` is; None where there is none."""
-    alone, spread_out = checkpoint.resume(folder), _newest(folder)
-    found = [len(json.loads(alone["log"]))] if alone else []
-    found += [len(_facts(spread_out)["log"])] if spread_out else []
-    return max(found, default=None)
+    done = rows(folder)
+    return None if done is None else len(done)
 
 
 def _write(folder: Path, nets: Networks, rows: Rows, ours: Crew) -> None:

@@ -19,6 +19,7 @@ from salt_bench.types import Log
 from salt_train import checkpoint, codecs, paused
 from salt_train.backbones.base import Backbone, copy_weights, frozen
 from salt_train.layout import PLAIN, Layout
+from salt_train.notes import Notes
 from salt_train.objectives.base import Objective, Step
 from salt_train.parallel import ALONE, Crew, Share, crew, laid_out, whole
 from salt_train.recipe import Recipe, fill
@@ -147,29 +148,34 @@ def _networks(recipe: Recipe, root: Path) -> tuple[Backbone, Backbone | None, di
 def update(nets: Networks, recipe: Recipe, steps: Steps, i: int, ours: Crew = ALONE) -> dict[str, Any]:
     """One update of the student after `critic_updates` of the critics; returns its row of the log."""
     row: dict[str, Any] = {"step": i}
-    names = _names(recipe.objectives)
+    names, notes = _names(recipe.objectives), Notes(ours)
     for n in range(recipe.critic_updates):
         losses = Losses(ours, i)
         for step in shared(nets, steps, Draws(recipe.seed)("critic", i, n), i, False, ours):
             for k, critic in nets.critics.items():
                 loss = recipe.objectives[k].critic_loss(step, critic)
                 losses.add(f"critic{k}", f"the critic of {recipe.objectives[k].name}", loss)
+                notes.take(names[k], step.said)
                 nets.critic_optimisers[k].learn(loss / ours.parts)
         row |= losses.means()
         for stepper in nets.critic_optimisers.values():
             stepper.step(ours)
     losses = Losses(ours, i)
     for step in shared(nets, steps, Draws(recipe.seed)("student", i), i, True, ours):
-        terms = {k: objective.loss(step, nets.critics.get(k)) for k, objective in enumerate(recipe.objectives)}
-        said = {k: loss for k, loss in terms.items() if loss is not None}
-        for k, loss in said.items():
-            losses.add(names[k], recipe.objectives[k].name, loss)
+        said = {}
+        for k, objective in enumerate(recipe.objectives):
+            term = objective.loss(step, nets.critics.get(k))
+            notes.take(names[k], step.said)
+            if term is not None:
+                said[k] = term
+                losses.add(names[k], objective.name, term)
         if said:
             total = torch.stack([recipe.objectives[k].weight * loss for k, loss in said.items()]).sum()
             nets.optimiser.learn(total / ours.parts)
-    row |= losses.means()
+    row |= losses.means() | notes.means()
     if losses.said:
         row["gradient"] = nets.optimiser.step(ours)
+        row["clipped"] = float(row["gradient"] > recipe.optimiser.clip)
         average(nets.ema, nets.student, recipe.ema, i, recipe.ema_from)
     return row
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from salt_bench.rng import Draws
 from salt_train.backbones.base import Backbone, Causal
 from salt_train.flow import guided
+from salt_train.notes import Note
 from salt_train.parallel import WHOLE, Share
 from salt_train.rollout import Chunks, Context, Renoise, Rollout, rollout
 
@@ -45,6 +46,8 @@ class Step:
     scored and carry a gradient. `carried` is where an earlier update stopped, and with `going_on` a
     later one will go on from here; `switch` changes the caption at a frame.
 
+    `said` is where a term notes what it computed anyway and the log should know; whoever calls the term takes it out again.
+
     The tensors are those of the videos in `share` of the update's batch; what is drawn by name is drawn for the whole batch,
     and each share takes its own videos' draws."""
 
@@ -68,6 +71,7 @@ class Step:
     going_on: bool = False
     switch: tuple[int, Tensor] | None = None
     share: Share = WHOLE
+    said: dict[str, Note] = field(default_factory=dict)
 
     @property
     def batch(self) -> int:

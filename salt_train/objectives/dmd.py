@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from salt_train.backbones.base import Backbone
 from salt_train.flow import clean, noised, shifted
+from salt_train.notes import Note, each, look
 from salt_train.objectives.base import Objective, Step, guided_velocity
 
 
@@ -36,7 +37,11 @@ class DMD(Objective):
             x = noised(video, step.normal("score noise", like=video), sigma)
             real = clean(x, guided_velocity(step.teacher, x, sigma, cond, step.null, self.guidance), sigma)
             fake = clean(x, critic(x, sigma, cond).velocity, sigma)
-            target = video.double() - direction(video.double(), real.double(), fake.double())
+            grad = direction(video.double(), real.double(), fake.double())
+            target = video.double() - grad
+            said = distances(*(x[:, :, first:] for x in (video, real, fake, grad)))
+            step.said |= {name: Note(values, sigma) for name, values in said.items()}
+            step.said |= look(video[:, :, first:], step.student.std)
         return 0.5 * ((video.double() - target)[:, :, first:] ** 2).mean()
 
     def critic(self, teacher: Callable[[], Backbone]) -> Backbone:
@@ -49,10 +54,21 @@ class DMD(Objective):
         video = video.detach()
         noise = step.normal("score noise", like=video)
         velocity = critic(noised(video, noise, sigma), sigma, cond).velocity
-        return ((velocity - (noise - video))[:, :, first:] ** 2).mean()
+        miss = (velocity - (noise - video))[:, :, first:] ** 2
+        step.said["critic"] = Note(each(miss.detach()), sigma)
+        return miss.mean()
 
 
 def direction(video: Tensor, real: Tensor, fake: Tensor) -> Tensor:
     """(μ_fake - μ_real) / mean_{C,F,H,W} |x - μ_real| per sample; NaN becomes 0."""
     scale = (video - real).abs().mean(dim=(1, 2, 3, 4), keepdim=True)
     return torch.nan_to_num((fake - real) / scale)
+
+
+def distances(video: Tensor, real: Tensor, fake: Tensor, grad: Tensor) -> dict[str, Tensor]:
+    """Per sample, for the log: mean |grad|, which is normalised; `apart`, mean |μ_fake - μ_real|; and `behind`, by what factor
+    the critic's squared error at denoising the student's sample is the (guided) teacher's. A critic that knows the student
+    better than the teacher does is below 1."""
+    errors = [each((denoised - video) ** 2) for denoised in (fake, real)]
+    behind = errors[0] / errors[1].clamp(min=torch.finfo(video.dtype).tiny)
+    return {"gradient": each(grad.abs()), "apart": each((fake - real).abs()), "behind": behind}

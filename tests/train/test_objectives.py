@@ -206,6 +206,7 @@ class Placed(Backbone):
     def __init__(self, place: float) -> None:
         super().__init__()
         self.place = nn.Parameter(torch.tensor(place))
+        self.std = torch.ones(1, 1, 1, 1, 1)
 
     def forward(
         self, x: Tensor, sigma: Tensor, cond: Tensor, cache: Any = None, tap: int = -1, causal: Causal | None = None
@@ -242,6 +243,27 @@ def test_the_gradient_of_two_gaussians(place: float, goal: float) -> None:
     (to_place,) = torch.autograd.grad(loss, [net.place])
     assert float(to_place) * (place - goal) > 0  # descending moves the student towards the teacher
     assert float(to_place) == pytest.approx(float(wanted.sum()), rel=1e-4)
+
+
+@pytest.mark.parametrize(("place", "goal"), [(2.0, -1.0), (-1.0, 2.0)])
+def test_what_is_noted_of_two_gaussians(place: float, goal: float) -> None:
+    """|μ_fake - μ_real| = σ²|place - goal|/((1-σ)² + σ²); a perfect critic denoises its own samples better than the teacher."""
+    term, made = DMD(guidance=1.0), distil(Placed(place), goal)
+    term.loss(made, Field(gaussian(place)))
+    sigma, apart = made.said["apart"].sigma, made.said["apart"].values
+    assert sigma is not None
+    assert torch.equal(sigma, term.sigma(made))
+    assert torch.allclose(apart.float(), sigma**2 * 3 / ((1 - sigma) ** 2 + sigma**2), rtol=1e-4)
+    assert float(made.said["gradient"].values.mean()) > 0
+    assert float(made.said["behind"].values.max()) < 1
+    assert set(made.said) == {"gradient", "apart", "behind", "saturation", "spread", "motion"}
+    assert not any(note.values.requires_grad for note in made.said.values())
+
+
+def test_a_critics_loss_is_noted_video_by_video() -> None:
+    term, made = DMD(), distil(Placed(0.0), 1.0)
+    loss = term.critic_loss(made, Field(gaussian(0.0)))
+    assert float(made.said["critic"].values.mean()) == pytest.approx(float(loss), rel=1e-5)
 
 
 def test_descending_arrives_at_the_teacher() -> None:
