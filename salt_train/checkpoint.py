@@ -18,6 +18,7 @@ from salt_bench import files
 from salt_bench.errors import UserError
 
 WEIGHTS, LOG, RECIPE, RESUME = "student.safetensors", "log.jsonl", "recipe.json", "resume.pt"
+LORA = "lora.safetensors"  # beside the weights, where low-rank changes learned: these, which the weights have in them
 PRETRAINED = Path(__file__).parent / "pretrained"
 
 
@@ -43,9 +44,18 @@ def finished(folder: Path) -> bool:
     return True
 
 
-def finish(folder: Path, weights: Mapping[str, Tensor], log: list[dict[str, Any]], recipe: Mapping[str, Any]) -> None:
-    """Writes a finished checkpoint; recipe.json comes last and makes it one."""
-    files.write_bytes(folder / WEIGHTS, save({k: v.detach().contiguous() for k, v in sorted(weights.items())}))
+def finish(
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    log: list[dict[str, Any]],
+    recipe: Mapping[str, Any],
+    changes: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Writes a finished checkpoint, with the low-rank `changes` beside it if there are any; recipe.json comes last and makes
+    it one."""
+    for name, tensors in ((WEIGHTS, weights), (LORA, changes)):
+        if tensors:
+            files.write_bytes(folder / name, save({k: v.detach().contiguous() for k, v in sorted(tensors.items())}))
     files.write_bytes(folder / LOG, "".join(json.dumps(row, sort_keys=True) + "\n" for row in log).encode())
     files.write_bytes(folder / RECIPE, (json.dumps(recipe, indent=1, sort_keys=True) + "\n").encode())
     forget(folder)

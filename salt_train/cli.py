@@ -96,12 +96,20 @@ def health(
 ) -> None:
     """Say how a training went: its log by tenths of the run and by noise level, and what to change.
 
-    DMD's loss is no measure of progress, so look at these. |gradient|: mean |fake - real| over the student's own error; should
-    fall or stay. |fake-real|: the same before that division. critic loss: the critic's, on the student's videos.
-    critic/teacher: the critic's squared error over the guided teacher's on the same noised videos; from 1 on it does not know
-    the student. saturation: share of latents beyond 3 std of their channel; spread: their size in std;
-    motion: mean difference of neighbouring latent frames. Saturation up and motion down at the end: stop earlier.
-    norm, clipped: of the student's gradient. Trends are lines of a slope above 3 standard errors and of more than 10 %."""
+    DMD's loss is no measure of progress. Look at these instead:
+
+    |gradient|: mean |fake - real| over the student's own error.
+    |fake-real|: the same before that division.
+    critic loss: the critic's, on the student's videos.
+    critic/teacher: squared errors of the critic and of the guided teacher,
+        on the same videos; from 1 on the critic does not know the student.
+    saturation: share of latents beyond 3 std of their channel.
+    spread: the latents' root mean square, in std.
+    motion: mean difference of neighbouring latent frames, in std.
+    norm, clipped: the student's gradient, and how often it was clipped.
+
+    Saturation up and motion down at the end: stop earlier. A trend is a line
+    with a slope above 3 standard errors and a change of more than 10 %."""
     from salt_train import health as training_health
 
     print(training_health.page(training_health.log(folder)))

@@ -20,6 +20,8 @@ def describe(recipe: Recipe) -> dict[str, str]:
         said["cache"] = _cache(recipe.chunks.cache)
         said["memory"] = f"{recipe.backbone.frame_bytes(recipe.codec.shape()):,} bytes per video and latent frame (float32)"
     said["start"] = _start(recipe)
+    if recipe.lora:
+        said["learns"] = f"low-rank changes of its blocks, rank {recipe.lora.rank}, alpha {recipe.lora.alpha:g}"
     said["sampled"] = f"{len(recipe.sampling.grid)} {recipe.sampling.update} steps, guidance {recipe.sampling.guidance:g}"
     return said
 

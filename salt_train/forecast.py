@@ -14,12 +14,13 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from salt_bench.rng import Draws
 from salt_train import codecs
 from salt_train.backbones.base import Backbone, frozen
 from salt_train.layout import Layout
+from salt_train.lora import adapted
 from salt_train.memory import KEPT, Ledger, booked, size
 from salt_train.objectives.base import Objective, Step
 from salt_train.objectives.cache_alignment import CacheAlignment
@@ -134,7 +135,8 @@ def _team(recipe: Recipe, layout: Layout) -> Team:
 
     def made(spec: Any, learns: bool) -> Backbone:
         channels = recipe.codec.shape()[0]
-        net: Backbone = spec.build(recipe.codec.shape(), _captions(recipe, 1).shape[-1], torch.ones(channels))
+        built: Backbone = spec.build(recipe.codec.shape(), _captions(recipe, 1).shape[-1], torch.ones(channels))
+        net = adapted(built, recipe.lora if learns else None)
         rounded = "bfloat16" in (layout.products, "float32" if learns else layout.frozen)
         if rounded:
             _round(net)
@@ -176,11 +178,15 @@ def _learner(net: Backbone, stepper: Stepper, layout: Layout) -> Lasting:
     moments = 4 * sum(
         n * (2 if isinstance(part, torch.optim.AdamW) else 1) for n, part in zip(momenta, stepper.parts, strict=True)
     )
-    return Lasting(4 * numbers, moments, 4 * numbers, _gathered(net, layout, True))
+    return Lasting(4 * numbers, moments, 4 * _learning(net), _gathered(net, layout, True))
 
 
 def _numbers(net: Backbone) -> int:
     return sum(p.numel() for p in net.parameters())
+
+
+def _learning(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters() if p.requires_grad)
 
 
 def _gathered(net: Backbone, layout: Layout, learns: bool) -> int:
@@ -190,7 +196,7 @@ def _gathered(net: Backbone, layout: Layout, learns: bool) -> int:
     *blocks, root = net.pieces()
     block = max(sum(p.numel() for p in b.parameters()) for b in blocks)
     rest = sum(p.numel() for p in root.parameters()) - sum(p.numel() for b in blocks for p in b.parameters())
-    return each * (2 * block + rest) + (learns and (each + 4) * block)
+    return each * (2 * block + rest) + (learns and (each + 4) * max(map(_learning, blocks)))
 
 
 def _working(team: Team, recipe: Recipe, ledger: Ledger, videos: int) -> dict[str, tuple[float, ...]]:

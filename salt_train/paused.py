@@ -145,8 +145,7 @@ def _counts(nets: Networks) -> dict[str, int]:
 
 def _living(nets: Networks) -> dict[str, Tensor]:
     """The tensors of everything that learns, where they lie, each under its path in `Networks.state`."""
-    states = {name: part.state_dict() for name, part in nets.learning.items()}
-    return dict(_flat(states))
+    return dict(_flat(nets.states()))
 
 
 def _flat(tree: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:

@@ -172,6 +172,8 @@ def _head(recipe: Recipe, layout: Layout) -> list[str]:
     sizes = [f"{role} {_blocks(stage)}" for role, stage in stages.items() if stage and (role != "critics" or recipe.critic)]
     at_once = "one video at once" if videos == 1 else f"{videos} videos at once"
     said = [", ".join(sizes), f"a batch of {recipe.batch}, {at_once} on each GPU: --micro {videos}"]
+    if recipe.lora:
+        said.append(f"low-rank changes learn, of rank {recipe.lora.rank}; all other weights have no gradients and no moments")
     if recipe.text:
         said.append(f"captions are read on the CPU: {_gb(TEXT_ENCODER)} GB of its memory for each process")
     return said

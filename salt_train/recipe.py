@@ -74,6 +74,23 @@ class Optimiser:
 
 
 @dataclass(frozen=True)
+class LoRA:
+    """Only a change of low rank learns: (α/r)·B A of `rank` r with `alpha` α, in every Linear of the transformer blocks."""
+
+    rank: int
+    alpha: float
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha <= 0:
+            raise ValueError(f"a change has a rank of 1 or more and an alpha above 0, got {self.rank} and {self.alpha:g}")
+
+    @property
+    def scale(self) -> float:
+        """α/r."""
+        return self.alpha / self.rank
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A method as data: a sum of weighted terms over a world, a codec and a network. `teacher` is itself a recipe, trained
     once however many students share it; a student starts from its weights. One update of the student follows
@@ -86,7 +103,8 @@ class Recipe:
     (a measured fault, kept for ablations).
 
     Captions are read by the world's own slots or by the encoder `text`. Critics start from the teacher's weights or from those
-    of `critic_init`. With `weights`, a folder or a hub's name, nothing is trained: the network is a published one."""
+    of `critic_init`. With `weights`, a folder or a hub's name, nothing is trained: the network is a published one. With `lora`,
+    student and critics keep the weights that they start from, and low-rank changes of them learn."""
 
     world: World | PromptFile
     codec: PCACodec | WanVAE
@@ -112,6 +130,7 @@ class Recipe:
     text: UMT5 | None = record.added(None)
     critic_init: Recipe | None = record.added(None)
     weights: str = record.added("")
+    lora: LoRA | None = record.added(None)
 
     def __post_init__(self) -> None:
         if self.chunks and not self.sampling.chunks:
@@ -120,6 +139,8 @@ class Recipe:
             raise ValueError(f"the probabilities of mixed grids sum to 1, got {[odds for _, odds in self.mixed]}")
         if (self.frames or self.stream) and not self.chunks:
             raise ValueError("only a causal student makes videos of other lengths: give the recipe its `chunks`")
+        if self.lora and not (self.init or self.teacher):
+            raise ValueError("a low-rank change is one of weights that are there: give the recipe an `init` or a `teacher`")
 
     def at(self, grid: tuple[float, ...]) -> Recipe:
         """The same checkpoint under another grid."""

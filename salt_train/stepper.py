@@ -20,11 +20,12 @@ class Stepper:
     def __init__(self, net: nn.Module, spec: Optimiser, total: int, layout: Layout = PLAIN) -> None:
         self.net, self.spec, self.total, self.count = net, spec, total, 0
         self.offloaded = layout.offloaded
-        matrices = [p for name, p in net.named_parameters() if spec.muon and "blocks" in name and p.ndim == 2]
+        named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
+        matrices = [p for name, p in named if spec.muon and "blocks" in name and p.ndim == 2]
         if matrices and layout.sharded:
             raise WrongUse("Muon needs whole matrices: train this recipe without sharding, or with an `Optimiser` without muon")
         chosen = {id(p) for p in matrices}
-        rest = [p for p in net.parameters() if id(p) not in chosen]
+        rest = [p for _, p in named if id(p) not in chosen]
         self.parts: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(rest, spec.rate, betas=spec.betas, weight_decay=spec.weight_decay, fused=True)
         ]
@@ -32,9 +33,14 @@ class Stepper:
             muon = torch.optim.Muon(matrices, spec.rate, weight_decay=spec.weight_decay, adjust_lr_fn="match_rms_adamw")
             self.parts.append(muon)
 
+    @property
+    def learning(self) -> list[nn.Parameter]:
+        """What the steps change."""
+        return [p for p in self.net.parameters() if p.requires_grad]
+
     def learn(self, loss: Tensor) -> None:
         """Adds the gradient of `loss` to what the next step follows."""
-        parameters = list(self.net.parameters())
+        parameters = self.learning
         if is_spread(parameters[0]):
             loss.backward()  # FSDP2 averages over the processes on the way
             return
@@ -44,7 +50,7 @@ class Stepper:
 
     def step(self, ours: Crew = ALONE) -> float:
         """Averages over the processes, clips, steps; returns the gradient's norm before clipping."""
-        parameters = list(self.net.parameters())
+        parameters = self.learning
         if not is_spread(parameters[0]):
             ours.average([p.grad for p in parameters if p.grad is not None])
         size = norm(parameters, self.spec.clip)
@@ -68,7 +74,7 @@ class Stepper:
 
     def begin(self) -> None:
         """Gives every parameter the state that it has after a step, all zero: the place for a saved one."""
-        for p in self.net.parameters():
+        for p in self.learning:
             p.grad = torch.zeros_like(p)
         self._take(0.0)
         for state in (s for part in self.parts for s in part.state.values()):
@@ -91,8 +97,9 @@ def pace(count: int, total: int, spec: Optimiser) -> float:
 
 
 def average(ema: nn.Module, student: nn.Module, decay: float, i: int, start: int = 0) -> None:
-    """Exponential moving average of the weights, from the first update on; the decay starts low, to forget the start. With
+    """Exponential moving average of what learns, from the first update on; the decay starts low, to forget the start. With
     `start`, it begins at that update, from the weights of then and at the full decay."""
     share = 1 - min(decay, (1 + i) / (10 + i)) if not start else float(i <= start) or 1 - decay
+    pairs = [(e, s) for e, s in zip(ema.parameters(), student.parameters(), strict=True) if s.requires_grad]
     with torch.no_grad():
-        torch._foreach_lerp_(here(ema.parameters()), here(student.parameters()), share)
+        torch._foreach_lerp_(here(e for e, _ in pairs), here(s for _, s in pairs), share)

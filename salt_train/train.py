@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from salt_bench import files, record
-from salt_bench.errors import UserError
+from salt_bench.errors import UserError, WrongUse
 from salt_bench.rng import Draws
 from salt_bench.types import Log
-from salt_train import checkpoint, codecs, paused
+from salt_train import checkpoint, codecs, lora, paused
 from salt_train.backbones.base import Backbone, copy_weights, frozen
 from salt_train.layout import PLAIN, Layout
 from salt_train.notes import Notes
 from salt_train.objectives.base import Objective, Step
 from salt_train.parallel import ALONE, Crew, Share, crew, laid_out, whole
-from salt_train.recipe import Recipe, fill
+from salt_train.recipe import LoRA, Recipe, fill
 from salt_train.stepper import Stepper, average
 from salt_train.steps import Steps
 from salt_train.streaming import LongVideo, joined, mapped
@@ -54,14 +54,20 @@ class Networks:
         parts |= {f"critic{i}": c for i, c in self.critics.items()}
         return parts | {f"critic_optimiser{i}": o for i, o in self.critic_optimisers.items()}
 
+    def states(self) -> dict[str, dict[str, Any]]:
+        """What training has made of everything that learns, by name."""
+        return {n: part.state_dict() if isinstance(part, Stepper) else lora.learnt(part) for n, part in self.learning.items()}
+
     def state(self) -> dict[str, Any]:
         """What a resume file holds; the video is that of this process's whole share."""
-        states = {name: part.state_dict() for name, part in self.learning.items()}
-        return states | {"video": joined([video.state() for video in self.videos])}
+        return self.states() | {"video": joined([video.state() for video in self.videos])}
 
     def load(self, state: dict[str, Any], recipe: Recipe) -> None:
         for name, part in self.learning.items():
-            part.load_state_dict(state[name])
+            if isinstance(part, Stepper):
+                part.load_state_dict(state[name])
+            else:
+                lora.restore(part, state[name])
         self.go_on(state["video"], recipe)
 
     def go_on(self, video: dict[str, Any], recipe: Recipe) -> None:
@@ -92,15 +98,18 @@ def train(recipe: Recipe, root: Path, log: Log, layout: Layout = PLAIN) -> Path:
             log("train", (i + 1) / recipe.steps)
             if (i + 1) % SAVE_EVERY == 0 and i + 1 < recipe.steps:
                 paused.pause(folder, nets, rows, ours)
-        weights = {name: whole(tensor) for name, tensor in nets.ema.state_dict().items()}
+        state = {name: whole(tensor) for name, tensor in nets.ema.state_dict().items()}
         if ours.rank == 0:
-            checkpoint.finish(folder, weights, rows, record.dump(recipe))
+            changes = lora.peft(state, recipe.lora)
+            checkpoint.finish(folder, lora.merged(state, recipe.lora), rows, record.dump(recipe), changes)
     return folder
 
 
 def build(recipe: Recipe, root: Path, layout: Layout = PLAIN) -> Networks:
     """Networks as they stand before the first update: a student starts from another's weights, a teacher from named draws."""
     student, teacher, critics = _networks(recipe, root)
+    if recipe.lora:
+        _adapt(recipe, recipe.lora, student, critics)
     ema = laid_out(frozen(copy.deepcopy(student)), layout, learns=True)
     student = laid_out(student, layout, learns=True)
     critics = {i: laid_out(critic, layout, learns=True) for i, critic in critics.items()}
@@ -108,6 +117,17 @@ def build(recipe: Recipe, root: Path, layout: Layout = PLAIN) -> Networks:
     updates = recipe.steps * recipe.critic_updates
     steppers = {i: Stepper(c, recipe.critic, updates, layout) for i, c in critics.items() if recipe.critic}
     return Networks(student, ema, teacher, critics, Stepper(student, recipe.optimiser, recipe.steps, layout), steppers)
+
+
+def _adapt(recipe: Recipe, change: LoRA, student: Backbone, critics: dict[int, Backbone]) -> None:
+    """Leaves student and critics as they are, but for changes of low rank that learn, each from its own named draws."""
+    start = recipe.init or recipe.teacher
+    if start and not recipe.backbone.takes(start.backbone):
+        raise WrongUse("a low-rank change is one of weights that fit: the recipe's `init` (or teacher) is another network")
+    draws = Draws(recipe.seed)("lora")
+    lora.begun(lora.adapted(student, change), draws("student"))
+    for i, critic in critics.items():
+        lora.begun(lora.adapted(critic, change), draws("critic", i))
 
 
 def _networks(recipe: Recipe, root: Path) -> tuple[Backbone, Backbone | None, dict[int, Backbone]]:

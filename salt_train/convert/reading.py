@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from salt_bench.errors import UserError
+from salt_train import checkpoint
 from salt_train.published import TRANSFORMER
 
 Tensors = Mapping[str, Tensor]
@@ -63,7 +64,7 @@ def _in_folder(folder: Path) -> list[Path]:
     for place in (folder, folder / TRANSFORMER):
         if indices := sorted(place.glob("*.safetensors.index.json")):
             return _indexed(_only(indices, place))
-        if found := sorted(place.glob("*.safetensors")) or sorted(p for p in place.glob("*") if p.suffix in (".pt", ".pth")):
+        if found := _networks(place) or sorted(p for p in place.glob("*") if p.suffix in (".pt", ".pth")):
             return [_only(found, place)]
     if any(folder.glob("*.distcp")):
         raise UserError(
@@ -71,6 +72,12 @@ def _in_folder(folder: Path) -> list[Path]:
             f"python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} weights.pt"
         )
     raise UserError(f"{folder} holds no weights, nor does its {TRANSFORMER}/: name a .safetensors, .pt or .pth file")
+
+
+def _networks(place: Path) -> list[Path]:
+    """The .safetensors files in `place`, without the low-rank changes that a checkpoint keeps beside its network."""
+    found = sorted(place.glob("*.safetensors"))
+    return [path for path in found if path.name != checkpoint.LORA] or found
 
 
 def _only(found: list[Path], place: Path) -> Path:

@@ -28,4 +28,4 @@ def longlive(stage: str = "long", points: int = 4, setup: str = "shapes") -> Rec
         return short
     long = on.stages["long"]
     learning = replace(short, steps=long.steps, batch=long.batch, optimiser=long.optimiser, critic=long.critic)
-    return replace(learning, init=short, ema=long.ema, ema_from=long.ema_from, stream=on.stream)
+    return replace(learning, init=short, ema=long.ema, ema_from=long.ema_from, stream=on.stream, lora=long.lora)

@@ -9,14 +9,14 @@ from salt_train.backbones.wan import WanSpec
 from salt_train.caches.window import Window
 from salt_train.flow import even
 from salt_train.objectives.base import Objective
-from salt_train.recipe import Optimiser, Recipe, Stream
+from salt_train.recipe import LoRA, Optimiser, Recipe, Stream
 from salt_train.rollout import Chunks
 
 
 @dataclass(frozen=True)
 class Stage:
     """How long and how fast a stage learns: student updates, videos per update, optimiser, average of the weights. `critic` is
-    the critics' optimiser, who make `critic_updates` updates for each of the student's."""
+    the critics' optimiser, who make `critic_updates` updates for each of the student's. With `lora`, low-rank changes learn."""
 
     steps: int
     batch: int
@@ -25,6 +25,7 @@ class Stage:
     ema_from: int = 0
     critic: Optimiser | None = None
     critic_updates: int = 0
+    lora: LoRA | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Sources: arXiv 2604.03118 and its released configurations; Self Forcing, Causal Forcing and LongLive in their public
 configurations. Where those count iterations with one student update in five, `steps` counts student updates. Differences,
 all of them on purpose: σ is exact, one shift (5) serves student, teacher, critic and ODE paths, and the batch is what is asked
-for. LongLive tunes adapters of rank 256 in its long stage; here all weights learn, at the same rates.
+for. In its long stage LongLive tunes low-rank changes of rank 256 of student and critic, and so does this setup.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from salt_train.codecs.wan_vae import WanVAE
 from salt_train.flow import even
 from salt_train.objectives.teacher_forcing import TeacherForcing
 from salt_train.prompt_file import PromptFile
-from salt_train.recipe import Optimiser, Recipe, Sampling, Stream
+from salt_train.recipe import LoRA, Optimiser, Recipe, Sampling, Stream
 from salt_train.rollout import Chunks
 from salt_train.setups.base import Setup, Stage
 
@@ -73,7 +73,7 @@ SETUP = Setup(
         "cd": Stage(3000, 64, adam(2e-6), ema=0.99),
         "dmd": MATCHING,
         "salt": replace(MATCHING, steps=400),  # how long the released ones ran is not public; alignment begins by 240
-        "long": replace(MATCHING, steps=600, optimiser=adam(1e-5), critic=adam(2e-6)),
+        "long": replace(MATCHING, steps=600, optimiser=adam(1e-5), critic=adam(2e-6), lora=LoRA(256, 256)),
     },
     autoregressive=TeacherForcing(shift=SHIFT, weighting="bell"),
     tap=20,

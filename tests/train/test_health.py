@@ -125,6 +125,7 @@ def test_few_updates_are_no_trend() -> None:
     text = said(rows({"DMD/saturation": from_on(0.0, 0.01, 0.1)}, count=20))
     assert "Stop earlier" not in text
     assert "20 updates are too few" in text
+    assert "Nothing looks wrong" not in text
 
 
 def test_the_tables_hold_means() -> None:
