@@ -41,8 +41,8 @@ STUDY = Study(
     },
     anchors={"truth": Truth(ShapesWorld(), FRAMES, chunk=2)},
     baseline="width 128, window",
-    prompts=rollouts(test=8, validation=0),
+    prompts=rollouts(test=4, validation=0),
     settings={"4 steps": even(4, SHIFT)},
-    probes=(RealTime(tuple(even(k, SHIFT) for k in (4, 2, 1))),),
+    probes=(RealTime(tuple(even(k, SHIFT) for k in (4, 2, 1)), most=4),),
     train_seeds=(0,),
 )

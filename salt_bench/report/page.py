@@ -64,7 +64,7 @@ def render(folder: Path) -> list[Path]:
     page = _page(source, gallery, drawn)
     made = {f"figures/{name}.svg": svg for name, (svg, _) in drawn.items()}
     made |= {"report.md": fill("report.md.j2", page), "index.html": fill("index.html.j2", page)}
-    made["table.tex"] = latex(tables.main(source))
+    made["table.tex"] = latex(tables.leading(source))
     for stale in set((folder / "figures").glob("*.svg")) - {folder / name for name in made}:
         stale.unlink()
     for name, text in sorted(made.items()):
@@ -95,9 +95,9 @@ def _sections(source: Source, gallery: Gallery | None, drawn: Mapping[str, Any])
     sweeps = tuple(name for name in drawn if name.startswith("sweep-"))
     plan: Sequence[tuple[str, tuple[Table | None, ...], tuple[str, ...]]] = (
         ("Against what others say", (tables.expectations(source),), ()),
-        ("Results", (tables.main(source),), ("pareto",)),
+        ("Results", (tables.main(source) if source.main else None,), ("pareto",)),
         ("Blind votes", (voting.table(source, gallery),), ()),
-        (f"Effects against {source.baseline}", (tables.effects(source),), ("effects",)),
+        (f"Effects against {source.baseline}", (tables.effects(source) if source.main else None,), ("effects",)),
         ("Sweep", (), sweeps),
         ("Semigroup defect by interval", (tables.defect(source),), ("defect",)),
         ("Cross-step consistency", (tables.cross_step(source),), ("cross-step",)),

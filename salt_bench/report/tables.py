@@ -255,6 +255,11 @@ def _gain(source: Source, metric: Metric, arm: str, setting: str) -> str:
     return "better, less motion" if guard.stilled(source, arm, setting) else "better"
 
 
+def leading(source: Source) -> Table:
+    """The one that a paper prints: the results or, of a study that asked no main judge, what someone sees who waits."""
+    return main(source) if source.main else realtime(source) or main(source)
+
+
 def effects(source: Source) -> Table:
     """Arm minus baseline at the main setting for the main judges."""
     found = comparisons(source, source.setting, source.main)
