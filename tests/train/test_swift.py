@@ -14,7 +14,8 @@ from salt_train.caches.base import CachePolicy
 from salt_train.caches.full import Full
 from salt_train.caches.relative import Relative
 from salt_train.caches.window import Window
-from salt_train.live.swift import Memory, Swift
+from salt_train.live.placed import Memory
+from salt_train.live.swift import Swift
 from salt_train.rollout import Chunks, Context, Mover, Renoise, walk
 
 SPEC = WanSpec(24, 2, 3, 48, frequencies=16, waves=0, precondition=False, timeless=True)
