@@ -21,7 +21,6 @@ _ASKED = (
     "clocks.mem",
     "power.limit",
     "temperature.gpu",
-    "persistence_mode",
 )
 _PACKAGES = ("torch", "diffusers", "transformers")
 

@@ -40,6 +40,11 @@ class Chunks:
             raise ValueError(f"chunks fill the video: {frames} latent frames are not {first} and a multiple of {self.size}")
         return (first, *[self.size] * ((frames - first) // self.size))
 
+    def sees(self, frames: int) -> tuple[int, ...]:
+        """How many frames each chunk of a video of `frames` attends to, its own included."""
+        sizes = self.sizes(frames)
+        return tuple(len(self.cache.kept(at, new)) + new for at, new in zip(accumulate(sizes, initial=0), sizes, strict=False))
+
     def grid(self, chunk: int, grid: tuple[float, ...]) -> tuple[float, ...]:
         """The noise levels of chunk number `chunk` where the others have `grid`."""
         return self.first_grid if chunk == 0 and self.first_grid else grid

@@ -75,6 +75,7 @@ def speed(
         measured = _measured(Subject(word, arm, way, prompt), wanted, warm, repeats, runs)
         rows += measured.rows
         about.append(measured.about)
+        _let_go(device)
         summary = {"machine": machine.described(device), "matmul": peak, "warm": warm, "arms": about}
         results.write(out / SCORES, rows)
         files.write_text(out / speed_page.FILE, json.dumps(summary, indent=2, sort_keys=True) + "\n")
@@ -111,7 +112,6 @@ def _measured(subject: Subject, scopes: Sequence[str], warm: int, repeats: int, 
         for scope in scopes:
             rows += _videos(subject, model, prompt, scope, warm, repeats, step)
     about = {"arm": subject.word, "fps": model.fps, "steady": model.steady, "work": model.work(), **model.notes()}
-    _let_go(subject.way.device)
     return Measured(tuple(rows), about)
 
 

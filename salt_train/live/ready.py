@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 
@@ -93,28 +92,24 @@ def network(net: Wan, chunks: Chunks | None, frames: int, dtype: torch.dtype, ru
     """`net` as it is run."""
     frozen(net)
     if running.network == "swift":
-        return Swift(net, room(chunks, frames), dtype, running.compiled)
+        room = max(chunks.sees(frames)) if chunks else 0
+        return Swift(net, room, dtype, running.compiled)
     plain = net if dtype == torch.float32 else Cast(net, dtype)
     return Recompute(plain) if running.network == "recompute" else plain
-
-
-def room(chunks: Chunks | None, frames: int) -> int:
-    """The most latent frames that a memory holds while a video of `frames` is made, the present chunk included."""
-    if chunks is None:
-        return 0
-    seen, most = 0, 0
-    for size in chunks.sizes(frames):
-        most, seen = max(most, len(chunks.cache.kept(seen, size)) + size), seen + size
-    return most
 
 
 def asked(world: World | PromptFile, text: str) -> Prompt:
     """A text as a prompt; of a synthetic world, which does not read texts, its first test prompt."""
     if isinstance(world, PromptFile):
-        return Prompt("speed", text or ANY, "speed")
+        return worded(text)
     if text:
         raise WrongUse("the models of a synthetic world read its own captions, not texts: leave --prompt out")
     return world.prompts("test")[0]
+
+
+def worded(text: str) -> Prompt:
+    """A text, or any."""
+    return Prompt("speed", text or ANY, "speed")
 
 
 def spoken(captions: Captions | UMT5Captions, running: Running) -> Speaks:
@@ -123,15 +118,3 @@ def spoken(captions: Captions | UMT5Captions, running: Running) -> Speaks:
         captions.move(running.device, DTYPES[running.dtype])
         return lambda prompt: captions.encode(prompt.text)[None]
     return lambda prompt: captions([prompt]).to(running.device)
-
-
-@contextmanager
-def on(device: str, dtype: torch.dtype = torch.float32) -> Iterator[None]:
-    """Inside, new tensors are made there and so."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device(device):
-            yield
-    finally:
-        torch.set_default_dtype(before)

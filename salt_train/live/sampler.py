@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any, Protocol
 
 import torch
@@ -65,18 +64,12 @@ class LiveSampler:
         return self.sampling.chunks
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        frames = self.latent[1]
-        return self.chunks.sizes(frames) if self.chunks else (frames,)
-
-    @property
     def steady(self) -> int:
         """A memory that only grows is never full, and a video that is made at once has one piece."""
         if self.chunks is None:
             return -1
-        starts = list(accumulate(self.sizes, initial=0))[: len(self.sizes)]
-        seen = [len(self.chunks.cache.kept(start, new)) + new for start, new in zip(starts, self.sizes, strict=True)]
-        first = next(i for i, count in enumerate(seen) if count == seen[-1])
+        seen = self.chunks.sees(self.latent[1])
+        first = seen.index(seen[-1])
         return first if first < len(seen) - 1 else -1
 
     def prompt(self, text: str) -> Prompt:

@@ -16,6 +16,7 @@ from salt_train.codecs.wan_vae import WanVAEWeights
 from salt_train.live import work
 from salt_train.live.sampler import LiveSampler, known
 from salt_train.live.stopwatch import Queue
+from salt_train.setups.wan21 import SHIFT
 
 
 def transformer(net: Wan) -> Any:
@@ -44,7 +45,7 @@ class StockSampler:
     def of(cls, like: LiveSampler, net: Wan, codec: WanVAEWeights) -> StockSampler:
         from diffusers import FlowMatchEulerDiscreteScheduler, WanPipeline
 
-        scheduler = FlowMatchEulerDiscreteScheduler(shift=5.0)
+        scheduler = FlowMatchEulerDiscreteScheduler(shift=SHIFT)
         pipeline: Any = WanPipeline(None, None, codec.vae, scheduler, transformer(net))
         pipeline.set_progress_bar_config(disable=True)
         return cls(like, pipeline, codec, like.fps)

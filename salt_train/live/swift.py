@@ -241,7 +241,8 @@ def normed(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def turned(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Neighbouring pairs of x (B, N, heads·d) turned by angles of (N, 1, d/2)."""
+    """Neighbouring pairs of x (B, N, heads·d) turned by angles of (N, 1, d/2): the plain network's complex product in real
+    numbers, which a compiler can fuse."""
     even, odd = x.unflatten(-1, (-1, cosine.shape[-1], 2)).unbind(-1)
     return torch.stack([even * cosine - odd * sine, even * sine + odd * cosine], -1).flatten(-3)
 

@@ -3,7 +3,8 @@ they are a valid subject where the real ones cannot be had; no video of theirs i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from salt_bench.types import Live, Log, Prompt, Running, Sampler
 from salt_train import released
 from salt_train.backbones.wan import Wan, WanSpec
 from salt_train.codecs.wan_vae import WanVAE, WanVAEWeights
-from salt_train.live.ready import ANY, checked, live, on
+from salt_train.live.ready import checked, live, worded
 from salt_train.recipe import Sampling
 
 PREFIX = "random:"
@@ -45,7 +46,7 @@ class Untrained:
             net = Wan(spec, codec.shape(), 16 if self.miniature else WORDS, torch.ones(codec.channels))
             vae = WanVAEWeights(codec, _vae(self.miniature))
         reads = RandomCaptions(self.miniature, running.device, dtype)
-        return live(net, vae, reads, lambda text: Prompt("speed", text or ANY, "speed"), self.sampling, running)
+        return live(net, vae, reads, worded, self.sampling, running)
 
     def _network(self) -> WanSpec:
         found = replace(released.find(self.entry).network, timeless=self.sampling.chunks is not None)
@@ -102,6 +103,18 @@ def _vae(miniature: bool) -> Any:
 
     made: Any = AutoencoderKLWan(base_dim=4, z_dim=16, num_res_blocks=1) if miniature else AutoencoderKLWan()
     return made.requires_grad_(False).eval()
+
+
+@contextmanager
+def on(device: str, dtype: torch.dtype = torch.float32) -> Iterator[None]:
+    """Inside, new tensors are made there and so."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def untrained_arm(word: str) -> Untrained | None:

@@ -26,10 +26,8 @@ def evaluation(spec: WanSpec, latent: Latent, new: int, seen: int, words: int) -
 def chunked(spec: WanSpec, latent: Latent, words: int, chunks: Chunks, steps: int, again: bool = False) -> float:
     """One video chunk by chunk, `steps` evaluations of each and one that remembers it, but for the last. With `again` there is
     no memory: every evaluation looks at the whole history, each of its chunks at those before it."""
-    sizes = chunks.sizes(latent[1])
-    starts = list(accumulate(sizes, initial=0))[: len(sizes)]
+    sizes, seen = chunks.sizes(latent[1]), chunks.sees(latent[1])
     first_steps = len(chunks.first_grid) or steps
-    seen = [len(chunks.cache.kept(start, new)) + new for start, new in zip(starts, sizes, strict=True)]
     once = [evaluation(spec, latent, new, all_of_it, words) for new, all_of_it in zip(sizes, seen, strict=True)]
     if again:
         return sum(total * (steps if i else first_steps) for i, total in enumerate(accumulate(once)))
