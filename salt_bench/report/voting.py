@@ -8,10 +8,9 @@ from typing import Any
 
 from salt_bench import files, votes
 from salt_bench.errors import UserError
-from salt_bench.report.cells import BLANK, Cell, Table, number, word
+from salt_bench.report.cells import BLANK, Cell, Table, number, p_value, word
 from salt_bench.report.gallery import Gallery
 from salt_bench.report.source import Source
-from salt_bench.report.tables import p_value
 from salt_bench.stats.preference import Preference, preference
 from salt_bench.stats.verdicts import adjusted
 from salt_bench.votes import Poll, Vote
