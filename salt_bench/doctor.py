@@ -13,8 +13,8 @@ from importlib import metadata
 from pathlib import Path
 
 from salt_bench import files
+from salt_bench.executors.base import cores
 from salt_bench.publish import device
-from salt_bench.study import cores
 
 _NEEDED = (
     "torch",

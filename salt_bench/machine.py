@@ -10,8 +10,8 @@ import time
 from importlib import metadata
 from typing import Any
 
+from salt_bench.executors.base import cores
 from salt_bench.publish import device as processor
-from salt_bench.study import cores
 
 _ASKED = (
     "name",

@@ -6,7 +6,6 @@ import contextlib
 import difflib
 import functools
 import importlib.util
-import os
 import sys
 import time
 import traceback
@@ -235,8 +234,3 @@ def _note_times(plan: Plan, done: Done) -> None:
         row = {"arm": done.task.arm, "train_seed": done.task.train_seed, "wall_s": done.wall, "core_s": done.core}
         clips = cells.clip_count(plan.study, Cell(done.task.arm, done.task.train_seed))
         timings.note(plan.place.work, row | {"trained": done.trained, "clips": clips})
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0))

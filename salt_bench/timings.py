@@ -49,8 +49,8 @@ def _parsed(line: str) -> Iterator[Timing]:
     try:
         row = json.loads(line)
         stages = dict(row["wall_s"])
-        train = float(stages.pop("train", 0.0)) if row.get("trained", True) else 0.0 * stages.pop("train", 0.0)
-        yield Timing(row["arm"], train, float(sum(stages.values())), int(row.get("clips", 0)))
+        train, rest = float(stages.pop("train", 0.0)), float(sum(stages.values()))
+        yield Timing(row["arm"], train if row.get("trained", True) else 0.0, rest, int(row.get("clips", 0)))
     except (ValueError, KeyError, TypeError, AttributeError):
         return
 

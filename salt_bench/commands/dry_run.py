@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def lines(plan: Plan, wanted: Sequence[Cell], width: Width) -> Iterator[str]:
     """One line for each cell, then what all of them take."""
-    costs = {cell: _cost(plan, cell, experience) for experience in (_experience(plan),) for cell in wanted}
+    experience = _experience(plan)
+    costs = {cell: _cost(plan, cell, experience) for cell in wanted}
     for cell in plan.cells:
         what = "measure" if cell in costs else "reuse"
         yield f"{what:8} {cell.arm} seed {cell.train_seed}{_said(costs.get(cell))}"

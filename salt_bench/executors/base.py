@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -63,3 +64,8 @@ class Executor(Protocol):
     @property
     def workers(self) -> int: ...
     def __call__(self, tasks: Sequence[Task]) -> Iterator[Step | Done]: ...
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0))

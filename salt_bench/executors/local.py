@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from salt_bench import files
-from salt_bench.executors.base import Done, Step, Task
+from salt_bench.executors.base import Done, Step, Task, cores
 from salt_bench.executors.inbox import heard
 from salt_bench.executors.worker import environment, news, outcome
 
@@ -34,7 +34,7 @@ class Local:
     def __init__(self, jobs: int | None, logs: Path) -> None:
         if jobs is not None and jobs < 1:
             raise ValueError(f"a run needs at least one job, got {jobs}")
-        self.workers = jobs or len(os.sched_getaffinity(0))
+        self.workers = jobs or cores()
         self.logs = logs
 
     def __call__(self, tasks: Sequence[Task]) -> Iterator[Step | Done]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from salt_bench.errors import WrongUse
-from salt_bench.executors.base import Executor, Width
+from salt_bench.executors.base import Executor, Width, cores
 from salt_bench.words import parsed
 
 
@@ -45,24 +44,20 @@ def width(name: str, jobs: int | None, options: Sequence[str]) -> Width:
         from salt_bench.executors.ray import RayOptions
 
         ray = parsed(RayOptions, options)
-        room = _cores() // ray.cpus if ray.address == "local" else None
-        return Width(jobs or room, ray.gpus, together(ray.processes, ray.gpus))
+        room = cores() // ray.cpus if ray.address == "local" else None
+        return Width(jobs or room, ray.gpus, _processes(ray.processes, ray.gpus))
     if name == "slurm":
         from salt_bench.executors.slurm import SlurmOptions
 
         slurm = parsed(SlurmOptions, options)
-        room = _cores() if slurm.cluster == "local" else None
-        return Width(jobs or room, slurm.gpus, together(slurm.processes, slurm.gpus))
-    processes = together(parsed(LocalOptions, options).processes, 0)
-    return Width(1 if name == "inline" else jobs or max(1, _cores() // processes), 0.0, processes)
+        room = cores() if slurm.cluster == "local" else None
+        return Width(jobs or room, slurm.gpus, _processes(slurm.processes, slurm.gpus))
+    processes = _processes(parsed(LocalOptions, options).processes, 0)
+    return Width(1 if name == "inline" else jobs or max(1, cores() // processes), 0.0, processes)
 
 
-def together(processes: int, gpus: float) -> int:
+def _processes(asked: int, gpus: float) -> int:
     """How many processes train a cell's model: as many as were asked for, or, where that is 0, one per whole GPU."""
-    if processes < 0:
-        raise WrongUse(f"processes is at least 1, or 0 for one per GPU, got {processes}")
-    return processes or max(1, int(gpus))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+    if asked < 0:
+        raise WrongUse(f"processes is at least 1, or 0 for one per GPU, got {asked}")
+    return asked or max(1, int(gpus))

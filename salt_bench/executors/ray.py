@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from salt_bench.errors import UserError, WrongUse
-from salt_bench.executors.base import Done, Step, Task
+from salt_bench.executors.base import Done, Step, Task, cores
 from salt_bench.executors.inbox import Inbox
 from salt_bench.executors.worker import environment, report
 
@@ -127,8 +127,8 @@ def _connected(options: RayOptions, jobs: int | None) -> Any:
     settings: dict[str, Any] = {"address": options.address, "log_to_driver": False, "logging_level": "ERROR"}
     if options.address == "local":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a measurement calls nobody
-        cores = len(os.sched_getaffinity(0)) if jobs is None else jobs * options.cpus
-        settings |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE}
+        room = cores() if jobs is None else jobs * options.cpus
+        settings |= {"num_cpus": room, "include_dashboard": False, "object_store_memory": _STORE}
     try:
         ray.init(runtime_env={"env_vars": environment(options.cpus)}, **settings)
     except (ConnectionError, RuntimeError, ValueError) as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from salt_bench.errors import UserError, WrongUse
-from salt_bench.executors.base import Done, Step, Task
+from salt_bench.executors.base import Done, Step, Task, cores
 from salt_bench.executors.inbox import Inbox
 from salt_bench.executors.worker import environment, report
 
@@ -68,7 +68,7 @@ class Slurm:
 
     def __init__(self, jobs: int | None, logs: Path, options: SlurmOptions) -> None:
         self._submitit, self._logs, self._options = _library(), logs, options
-        here = len(os.sched_getaffinity(0)) if options.cluster == "local" else _ARRAY
+        here = cores() if options.cluster == "local" else _ARRAY
         self.workers = min(jobs or here, _ARRAY)
 
     def __call__(self, tasks: Sequence[Task]) -> Iterator[Step | Done]:

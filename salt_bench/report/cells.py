@@ -55,6 +55,15 @@ def word(text: str, mark: str = "") -> Cell:
     return Cell(text, text, mark)
 
 
+def counted(seeds: int, prompts: int) -> str:
+    """n as it is written: training seeds × prompts, or, of a judge of whole sets, how many sets."""
+    return f"{seeds} × {prompts}" if prompts else f"{seeds} sets"
+
+
+def p_value(p: float) -> Cell:
+    return Cell("< 0.001" if p < 0.001 else f"{p:.3f}", p)
+
+
 def markdown(table: Table) -> str:
     """A pipe table with padded columns, so that it also reads in a terminal."""
     body = [[_md(cell) for cell in row] for row in table.rows]

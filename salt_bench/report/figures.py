@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from salt_bench.report import tables
+from salt_bench.report import differences, tables
 from salt_bench.report.drawing import COLOURS, GRID, INK, SOFT, half, panels, style, svg
 from salt_bench.report.gallery import Gallery
 from salt_bench.report.source import Family, Metric, Source
@@ -70,7 +70,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
 
 def effects(source: Source) -> Figure | None:
     """A forest: one panel per main judge, one row per arm; blue is better, orange is worse, grey is open."""
-    found = tables.comparisons(source, source.setting, source.main)
+    found = differences.comparisons(source, source.setting, source.main)
     metrics = [m for m in source.main if any(c.metric == m for c in found)]
     if not metrics:
         return None
@@ -85,7 +85,7 @@ def effects(source: Source) -> Figure | None:
     return figure
 
 
-def _forest(axes: Axes, source: Source, arms: Sequence[str], found: Sequence[tables.Comparison], margin: float) -> None:
+def _forest(axes: Axes, source: Source, arms: Sequence[str], found: Sequence[differences.Comparison], margin: float) -> None:
     """The range is that of the arms which did not collapse; one that lies outside is an arrow with its number."""
     sound = [c.effect for c in found if not source.fallen(c.effect.arm, c.effect.setting)] or [c.effect for c in found]
     ends = [x for e in sound for x in (e.low, e.mean, e.high) if math.isfinite(x)] + [-margin, margin]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from salt_bench import files
-from salt_bench.report import figures, guard, tables, voting
+from salt_bench.report import differences, figures, guard, tables, voting
 from salt_bench.report.cells import Table, number
 from salt_bench.report.filling import fill, inline
 from salt_bench.report.gallery import Gallery
@@ -80,7 +80,7 @@ def _page(source: Source, gallery: Gallery | None, drawn: Mapping[str, tuple[str
         "smoke": source.manifest["scale"] == "smoke",
         "verdict": verdict(source),
         "sections": _sections(source, gallery, drawn),
-        "details": tables.all_effects(source),
+        "details": differences.all_effects(source),
         "figures": {name: {"svg": inline(name, svg), "alt": text} for name, (svg, text) in drawn.items()},
         "gallery": gallery,
         "booth": voting.booth(source, gallery),
@@ -94,10 +94,10 @@ def _page(source: Source, gallery: Gallery | None, drawn: Mapping[str, tuple[str
 def _sections(source: Source, gallery: Gallery | None, drawn: Mapping[str, Any]) -> tuple[Section, ...]:
     sweeps = tuple(name for name in drawn if name.startswith("sweep-"))
     plan: Sequence[tuple[str, tuple[Table | None, ...], tuple[str, ...]]] = (
-        ("Against what others say", (tables.expectations(source),), ()),
+        ("Against what others say", (differences.expectations(source),), ()),
         ("Results", (tables.main(source) if source.main else None,), ("pareto",)),
         ("Blind votes", (voting.table(source, gallery),), ()),
-        (f"Effects against {source.baseline}", (tables.effects(source) if source.main else None,), ("effects",)),
+        (f"Effects against {source.baseline}", (differences.effects(source) if source.main else None,), ("effects",)),
         ("Sweep", (), sweeps),
         ("Semigroup defect by interval", (tables.defect(source),), ("defect",)),
         ("Cross-step consistency", (tables.cross_step(source),), ("cross-step",)),
@@ -134,7 +134,7 @@ def verdict(source: Source) -> Verdict:
 
 def _expected(source: Source) -> Verdict:
     """How many statements of others were confirmed here, in the same size whatever the answer."""
-    found = tables.agreements(source)
+    found = differences.agreements(source)
     words = [agreement.word for agreement in found]
     counts = ", ".join(f"{words.count(word)} {said}" for word, said in _COUNTED.items() if word in words)
     tone = "bad" if "contradicts" in words else "good" if set(words) == {"agrees"} else "open"
@@ -146,7 +146,7 @@ def _expected(source: Source) -> Verdict:
 _COUNTED = {"agrees": "confirmed", "contradicts": "contradicted", "not decided": "not decided"}
 
 
-def _agreement_point(source: Source, found: tables.Agreement) -> Point:
+def _agreement_point(source: Source, found: differences.Agreement) -> Point:
     x = found.expectation
     title = f"{source.metric(x.judge, x.part).title} of {x.arm} against {x.baseline} at {x.setting}"
     return Point(title, "higher" if x.sign > 0 else "lower", _found(found.effect), found.word, found.tone)
@@ -189,7 +189,7 @@ def _found(e: Effect) -> str:
 
 
 def _comparisons(source: Source) -> tuple[str, ...]:
-    found = tables.comparisons(source, source.setting, source.main)
+    found = differences.comparisons(source, source.setting, source.main)
     by_arm = {a: [f"{c.metric.title} {c.text} ({c.verdict})" for c in found if c.effect.arm == a] for a in source.arms}
     return tuple(f"{arm}: {', '.join(parts)}." for arm, parts in by_arm.items() if parts)
 

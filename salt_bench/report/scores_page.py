@@ -27,6 +27,10 @@ WORST = 5
 """Videos that a dimension's table of the lowest shows."""
 MISSING = 30
 """Missing videos that are listed; the rest is counted."""
+_RANDOM = (
+    "Made with random weights. The networks were {random}: this page shows that everything runs; its numbers mean nothing and "
+    "are no scores of {name}."
+)
 
 
 @dataclass(frozen=True)
@@ -79,25 +83,19 @@ def render(folder: Path) -> list[Path]:
 
 
 def _page(scores: Scores) -> plain.Page:
-    name, random = scores.scheme.name.replace("_", " "), scores.protocol.get("random_weights", "")
+    title, random = scores.scheme.name.replace("_", " "), scores.protocol.get("random_weights", "")
     found = (composites(scores), dimensions(scores), lowest(scores), unjudged(scores), seconds(scores))
     return plain.Page(
-        name,
-        f"The scores of {len({row['video'] for row in scores.rows})} videos",
-        (),
-        tuple(table for table in found if table),
-        tuple(gaps(scores)),
-        "What the numbers do not rest on",
-        _RANDOM.format(random=random, name=name) if random else "",
-        (_figure(scores),) if scores.ranges else (),
-        json.dumps(scores.protocol, indent=2, sort_keys=True, ensure_ascii=False),
+        title,
+        question=f"The scores of {len({row['video'] for row in scores.rows})} videos",
+        points=(),
+        tables=tuple(table for table in found if table),
+        methods=tuple(gaps(scores)),
+        heading="What the numbers do not rest on",
+        banner=_RANDOM.format(random=random, name=title) if random else "",
+        figures=(_figure(scores),) if scores.ranges else (),
+        protocol=json.dumps(scores.protocol, indent=2, sort_keys=True, ensure_ascii=False),
     )
-
-
-_RANDOM = (
-    "Made with random weights. The networks were {random}: this page shows that everything runs; its numbers mean nothing and "
-    "are no scores of {name}."
-)
 
 
 def composites(scores: Scores) -> Table:

@@ -40,7 +40,7 @@ AGREEMENT = ("semigroup_defect", "cross_step")
 """Judges of how well a model agrees with itself, which a collapsed model does too."""
 
 SPEED, LIVE = "throughput", "realtime"
-"""The probe with a table of its own, since a clock is no judge."""
+"""The probes with tables of their own, since a clock is no judge."""
 
 _SWEEP = re.compile(r"(?P<head>.*?[=\s])(?P<number>\d*\.?\d+)(?P<tail>\s.*)?")
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from salt_bench import files, votes
 from salt_bench.errors import UserError
-from salt_bench.report.cells import BLANK, Cell, Table, number, word
+from salt_bench.report.cells import BLANK, Cell, Table, number, p_value, word
 from salt_bench.report.gallery import Gallery
 from salt_bench.report.source import Source
-from salt_bench.report.tables import p_value
 from salt_bench.stats.preference import Preference, preference
 from salt_bench.stats.verdicts import adjusted
 from salt_bench.votes import Poll, Vote
@@ -38,17 +37,22 @@ def poll(folder: Path, gallery: Gallery | None) -> Poll | None:
     if not path.is_file():
         return None
     found = votes.read(path)
-    shown = gallery.fingerprint if gallery else "none"
+    shown = _clips(gallery)
     if found.clips != shown:
         raise UserError(f"{path} is about other clips ({found.clips}) than this page shows ({shown}): move it away")
     return found
+
+
+def _clips(gallery: Gallery | None) -> str:
+    """Their name, as votes on them have it."""
+    return gallery.fingerprint if gallery else "none"
 
 
 def admit(folder: Path, saved: Sequence[Path], gallery: Gallery | None) -> None:
     """Adds saved votes to those of a report. UserError where they are about other clips than its page shows."""
     before = poll(folder, gallery)
     polls = {path: votes.read(path) for path in saved}
-    shown = gallery.fingerprint if gallery else "none"
+    shown = _clips(gallery)
     for path, one in polls.items():
         if gallery is None or one.clips != shown:
             raise UserError(
@@ -69,10 +73,11 @@ def _refuse_strangers(path: Path, found: Poll, gallery: Gallery) -> None:
 def carry(old: Path, new: Path) -> None:
     """Takes the votes of a report into its successor: as they are where the clips are the same, else under a name of their own,
     where no page counts them."""
+    gallery = Gallery.read(new / "clips", ())
     for path in sorted(old.glob(f"{Path(votes.FILE).stem}*.jsonl")):
-        gallery, name = Gallery.read(new / "clips", ()), path.name
-        if name == votes.FILE and (gallery is None or votes.read(path).clips != gallery.fingerprint):
-            name = f"{path.stem}-{votes.read(path).clips}.jsonl"
+        name = path.name
+        if name == votes.FILE and (clips := votes.read(path).clips) != _clips(gallery):
+            name = f"{path.stem}-{clips}.jsonl"
         files.write_bytes(new / name, path.read_bytes())
 
 

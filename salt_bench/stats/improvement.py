@@ -53,11 +53,9 @@ def improvement(won: np.ndarray) -> Improvements:
 
 def bounded(fit: Fit, prompts: int) -> Improvements:
     """The interval of a share over so many prompts, made on the logit scale."""
-    edge = 1 / max(prompts, 2)
-    mean = np.clip(fit.mean, 0.0, 1.0)
-    inside = np.clip(mean, edge, 1 - edge)
-    half = special.stdtrit(fit.degrees, CONFIDENCE) * fit.standard_error / (inside * (1 - inside))
-    middle = np.log(inside / (1 - inside))
+    mean, edge = np.clip(fit.mean, 0.0, 1.0), _edge(prompts)
+    middle, spread = _logit(mean, prompts)
+    half = special.stdtrit(fit.degrees, CONFIDENCE) * fit.standard_error / spread
     low = np.where(mean < edge / 2, 0.0, special.expit(middle - half))
     return Improvements(mean, low, np.where(mean > 1 - edge / 2, 1.0, special.expit(middle + half)))
 
@@ -65,10 +63,19 @@ def bounded(fit: Fit, prompts: int) -> Improvements:
 def doubt(fit: Fit, prompts: int) -> float:
     """The two-sided p of such a share where the truth is a half: below 0.05 where its interval leaves that out."""
     mean, error, degrees = (float(x) for x in fit)
-    edge = 1 / max(prompts, 2)
-    inside = min(max(mean, edge), 1 - edge)
-    distance = abs(np.log(inside / (1 - inside)))
-    return min(1.0, 2 * tail(distance, error / (inside * (1 - inside)), degrees))
+    middle, spread = (float(x) for x in _logit(np.asarray(mean), prompts))
+    return min(1.0, 2 * tail(abs(middle), error / spread, degrees))
+
+
+def _edge(prompts: int) -> float:
+    """How far the point on the logit scale stays from 0 and 1."""
+    return 1 / max(prompts, 2)
+
+
+def _logit(mean: np.ndarray, prompts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where shares stand on the logit scale, and by what a small error is divided there."""
+    inside = np.clip(mean, _edge(prompts), 1 - _edge(prompts))
+    return np.log(inside / (1 - inside)), inside * (1 - inside)
 
 
 def probability(table: Table, what: Quantity, arm: str, baseline: str, better: int) -> Improvement:

@@ -44,11 +44,6 @@ def table(plan: Plan) -> bytes:
     return (plan.place.work / "scores.jsonl").read_bytes()
 
 
-signal.signal(
-    signal.SIGINT, signal.default_int_handler
-)  # a shell starts what runs behind it deaf to Ctrl-C, and so its children
-
-
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """What one cell after the other leaves."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +38,6 @@ def _weights(plan: Plan, arm: str) -> dict[str, np.ndarray]:
     return load_file(folder / "student.safetensors")
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("salt_train.parallel") is None, reason="draws go by the process until salt_train.parallel is there"
-)
 def test_two_processes_make_what_one_makes_within_rounding(tmp_path: Path) -> None:
     plans = [_plan(tmp_path / str(count), count, "smoke") for count in (1, 2)]
     for plan in plans:
@@ -82,7 +79,7 @@ def test_no_job_outlives_its_run(tmp_path: Path, kill: signal.Signals) -> None:
     _until(lambda: not _training(tmp_path), 60)
 
 
-def _until(holds, seconds: float) -> None:  # type: ignore[no-untyped-def]
+def _until(holds: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it did not come to pass"

@@ -15,7 +15,7 @@ from synthetic_study import ARMS, write_study
 
 from salt_bench import results
 from salt_bench.errors import WrongUse
-from salt_bench.report import page, tables
+from salt_bench.report import differences, page
 from salt_bench.report.source import Source
 from salt_bench.types import Expectation
 
@@ -197,14 +197,14 @@ def test_what_others_say_is_confirmed_contradicted_or_left_open(tmp_path: Path) 
     assert verdict.label == "Against what others say: 1 confirmed, 1 contradicted, 1 not decided"
     assert (verdict.tone, [p.tone for p in verdict.points]) == ("bad", ["good", "bad", "open"])
     assert verdict.points[0].found.startswith("−0.0280")
-    table = tables.expectations(source)
+    table = differences.expectations(source)
     assert table is not None
     assert [row[-1].text for row in table.rows] == ["agrees", "contradicts", "not decided"]
     assert [row[0].text for row in table.rows] == [x.says for x in EXPECTED]
     assert all(float(row[4].text) > 0 for row in table.rows)
     assert "✗ Semigroup defect of SC λ=1 against SC λ=0.1 at 4 steps is to be higher" in (folder / "report.md").read_text()
     flipped = write_study(tmp_path / "f", claim=False, expectations=[replace(x, sign=-x.sign) for x in EXPECTED])
-    assert [a.word for a in tables.agreements(Source.read(flipped))] == ["contradicts", "agrees", "not decided"]
+    assert [a.word for a in differences.agreements(Source.read(flipped))] == ["contradicts", "agrees", "not decided"]
 
 
 def test_the_embedded_world_is_named_whatever_judges_it(tmp_path: Path) -> None:

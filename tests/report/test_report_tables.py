@@ -11,7 +11,7 @@ import pytest
 from synthetic_study import ARMS, write_study
 
 from salt_bench import results
-from salt_bench.report import cells, guard, page, tables
+from salt_bench.report import cells, differences, guard, page, tables
 from salt_bench.report.cells import Cell, Table
 from salt_bench.report.latex import escape, latex
 from salt_bench.report.source import Source
@@ -101,12 +101,12 @@ def test_validation_prompts_are_in_no_number(source: Source, tmp_path: Path) -> 
     path = folder / "scores.jsonl"
     results.write(path, [_spoilt(score, source.validation) for score in results.read(path)])
     other = Source.read(folder)
-    for make in (tables.main, tables.effects, tables.defect, tables.cross_step, tables.attributes, tables.others):
+    for make in (tables.main, differences.effects, tables.defect, tables.cross_step, tables.attributes, tables.others):
         assert make(other) == make(source)
 
 
 def test_effects_name_direction_margin_and_n(source: Source) -> None:
-    rows = {(row[0].text, row[1].text): row for row in tables.effects(source).rows}
+    rows = {(row[0].text, row[1].text): row for row in differences.effects(source).rows}
     assert len(rows) == 25
     better = rows["Semigroup defect ↓", "SC λ=1"]
     assert [c.text for c in better] == [
@@ -146,7 +146,7 @@ def test_a_gain_beside_lost_motion_is_flagged(tmp_path: Path) -> None:
     assert _column(table, "Flag")["SC λ=1"].text == "⚠ lost motion"
     assert _column(table, "Flag")["SC λ=0.3"].text == ""
     assert "Lost motion" in table.caption
-    rows = {(row[0].text, row[1].text): row[5] for row in tables.effects(source).rows}
+    rows = {(row[0].text, row[1].text): row[5] for row in differences.effects(source).rows}
     gain = rows["Semigroup defect ↓", "SC λ=1"]
     assert (gain.text, gain.mark) == ("better, less motion", "bad")
     assert any("SC λ=1 at 4 steps: lost motion" in line for line in page.flagged(source))
@@ -164,14 +164,14 @@ def test_motion_that_is_kept_or_lost_without_a_gain_is_no_flag(tmp_path: Path) -
 
 
 def test_equivalent_is_said_where_the_interval_lies_inside_the_margin_on_both_sides(source: Source) -> None:
-    for row in tables.effects(source).rows:
+    for row in differences.effects(source).rows:
         verdict, margin = row[5].text, row[6].sort
         low, high = _interval(source, row)
         if verdict == "equivalent":
             assert -float(margin) < low < high < float(margin)
         if verdict == "not decided" and margin != "":
             assert max(-low, high) > float(margin) * 0.9  # a relative margin is held on the log scale
-    assert "equivalent" in [row[5].text for row in tables.effects(source).rows]
+    assert "equivalent" in [row[5].text for row in differences.effects(source).rows]
 
 
 def _interval(source: Source, row: tuple[Cell, ...]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from test_causal_training import causal
+from causal_parts import causal
 from tiny import GRID2, GRID4, GRID8, quiet, student
 
 from salt_bench.types import Log

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from causal_parts import causal
 from crews import ALIGNED
-from test_causal_training import causal
 from tiny import GRID4, student
 from torch import nn
 

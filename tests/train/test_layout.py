@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from causal_parts import CAUSAL, causal, long_video
 from crews import ALIGNED, close, dmd, losses, trained
-from test_causal_training import CAUSAL, causal, long_video
 from tiny import GRID4, quiet, student, teacher
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode

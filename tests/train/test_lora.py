@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from causal_parts import causal
 from crews import close, losses, sc_dmd, trained
 from safetensors.torch import load_file, save_file
-from test_causal_training import causal
 from test_resume import Stopped, stop_after
 from tiny import GRID4, contents, quiet, step, student, teacher, wan
 from torch import Tensor, nn

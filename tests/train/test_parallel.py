@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from causal_parts import long_video
 from crews import KILLED, close, dmd, kill_after, losses, salt, sc_dmd, trained
-from test_causal_training import long_video
 from tiny import quiet
 
 from salt_bench.errors import WrongUse

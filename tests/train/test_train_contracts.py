@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_causal_training import wan
+from causal_parts import wan
 from tiny import GRID2, GRID4, GRID8, sources, step
 from torch import Tensor
 

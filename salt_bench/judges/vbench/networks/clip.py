@@ -110,11 +110,8 @@ def text_tower(state: Weights, device: str, precision: str) -> Texts:
     """The text half of `state`."""
     tower = {name: value for name, value in state.items() if not name.startswith("visual.") and name not in _INTEGERS}
     scale = float(tower.pop("logit_scale").float().exp())
-    context, (words, width), space = (
-        len(tower["positional_embedding"]),
-        tower["token_embedding.weight"].shape,
-        tower["text_projection"].shape[1],
-    )
+    (context, _), (words, width) = tower["positional_embedding"].shape, tower["token_embedding.weight"].shape
+    space = tower["text_projection"].shape[1]
     if precision == "fp16":
         model = _official(state)
         model.visual = None

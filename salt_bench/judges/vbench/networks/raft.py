@@ -140,14 +140,14 @@ def load(path: Path, device: str) -> Raft:
     """The network in `path`, in the original or in torchvision's naming, one for all who ask."""
     with weights.reading(path):
         state = torch.load(path, map_location="cpu", weights_only=True)
-        return Raft(filled(state if "mask_predictor.conv.weight" in state else renamed(state)).model.to(device))
+        return filled(state if "mask_predictor.conv.weight" in state else renamed(state), device)
 
 
-def filled(state: Mapping[str, torch.Tensor]) -> Raft:
+def filled(state: Mapping[str, torch.Tensor], device: str = "cpu") -> Raft:
     """The network with these weights, under torchvision's names."""
     model = loading.empty(Network)
     model.load_state_dict(state, assign=True)
-    return Raft(model.eval().requires_grad_(False))
+    return Raft(model.eval().requires_grad_(False).to(device))
 
 
 def consecutive(net: Raft, before: Encoded | None, now: Encoded, share: float) -> Sequence[float]:
