@@ -13,3 +13,8 @@ class WrongUse(UserError):
     """The command or the study file asks for something that cannot be: exit code 2."""
 
     code = 2
+
+
+def words_of(error: object) -> str:
+    """What an error of others says, on one line of at most 200 characters; its kind where it says nothing."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -143,7 +143,7 @@ def plan(
 
 @app.command("list")
 def list_(
-    setup: Annotated[str, typer.Option(help="shapes, the embedded world, or wan21, Wan 2.1.")] = "shapes",
+    setup: Annotated[str, typer.Option(help="The scale: shapes, wan21, wan21_14b.")] = "shapes",
     released: Annotated[bool, typer.Option("--released", help="Show published models instead.")] = False,
 ) -> None:
     """Show the methods: their parameters, and what they are at their defaults: terms, rollout, cache, start, source."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,20 +24,14 @@ def encode(
     """Read the captions of PROMPTS with a text encoder and keep them in $SALT_CACHE/captions, about a megabyte each.
 
     Whoever trains or samples on them later loads no text encoder (11 GB). Stop it at any time: the same command goes on."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from salt_bench import files
-    from salt_train import codecs
     from salt_train.codecs.umt5 import UMT5, UMT5Captions
+    from salt_train.launch import bar
     from salt_train.prompt_file import PromptFile
 
     world = PromptFile(str(prompts))
-    captions = codecs.captions(world, UMT5(pipeline, tokens=tokens))
-    assert isinstance(captions, UMT5Captions)
-    console, asked = Console(stderr=True), world.prompts("train")
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("captions", total=1.0)
-        new = captions.ready(asked, lambda share: bar.update(task, completed=share))
+    captions, asked = UMT5Captions(UMT5(pipeline, tokens=tokens), world), world.prompts("train")
+    with bar("captions", quiet=not sys.stderr.isatty()) as log:
+        new = captions.ready(asked, lambda share: log("captions", share))
     texts = len({prompt.text for prompt in asked})
     print(f"{texts} captions and the negative one are in {files.cache() / captions.store.kind}; {new} of them are new")

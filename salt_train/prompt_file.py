@@ -13,6 +13,7 @@ import numpy as np
 
 from salt_bench import record
 from salt_bench.errors import UserError
+from salt_bench.prompts import captions
 from salt_bench.prompts.names import SUFFIXES, file_name, parse
 from salt_bench.rng import Draws
 from salt_bench.types import Prompt
@@ -91,11 +92,5 @@ def _frames(path: Path) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _lines(path: str) -> tuple[tuple[int, str], ...]:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"no captions in {path}: {error.strerror}; name a text file with one caption per line") from None
-    found = tuple((n, line.strip()) for n, line in enumerate(text.splitlines(), start=1) if line.strip())
-    if not found:
-        raise UserError(f"{path} holds no caption; it has one per line")
-    return found
+    """Read once: every update draws from them."""
+    return captions.lines(Path(path))

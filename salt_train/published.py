@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from salt_bench import files
-from salt_bench.errors import UserError
+from salt_bench.errors import UserError, words_of
 
 TRANSFORMER, TEXT, TOKENIZER, VAE = "transformer", "text_encoder", "tokenizer", "vae"
 CONVERSION = "conversion.json"
@@ -72,5 +72,4 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _missing(source: str, part: str, why: object) -> str:
-    reason = " ".join(str(why).split())[:200]
-    return f"no {part} of {source}: {reason}; name a folder in diffusers' layout, or a hub's name"
+    return f"no {part} of {source}: {words_of(why)}; name a folder in diffusers' layout, or a hub's name"

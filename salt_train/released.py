@@ -261,7 +261,7 @@ def arm(name: str, folder: Path, settings: Settings | None = None) -> Recipe:
     entry, said = find(name), settings or Settings()
     if entry.sampling is None:
         raise WrongUse(f"{name} is not sampled here: {entry.note}; its weights can be inspected and converted")
-    network, read = _network(folder, entry.network)
+    network, text_width = _network(folder, entry.network)
     frames, height, width = (
         own or usual for own, usual in zip((said.frames, said.height, said.width), entry.clip, strict=True)
     )
@@ -272,7 +272,7 @@ def arm(name: str, folder: Path, settings: Settings | None = None) -> Recipe:
             entry.sampling.chunks.sizes(codec.shape()[1])
     except ValueError as error:
         raise WrongUse(f"{name}: {error}") from None
-    return replace(base, sampling=entry.sampling, codec=codec, text=UMT5(said.pipeline, read))
+    return replace(base, sampling=entry.sampling, codec=codec, text=UMT5(said.pipeline, text_width))
 
 
 def _network(folder: Path, usual: WanSpec) -> tuple[WanSpec, int]:
@@ -281,16 +281,16 @@ def _network(folder: Path, usual: WanSpec) -> tuple[WanSpec, int]:
     Raises UserError where the network does more than read captions."""
     path = folder / TRANSFORMER / "config.json"
     if not path.is_file():
-        return usual, UMT5("").words
+        return usual, UMT5.words
     try:
         said = json.loads(path.read_text())
         heads, head, channels = (said[k] for k in ("num_attention_heads", "attention_head_dim", "in_channels"))
-        layers, hidden, waves, words = (said[k] for k in ("num_layers", "ffn_dim", "freq_dim", "text_dim"))
+        layers, hidden, waves, text_width = (said[k] for k in ("num_layers", "ffn_dim", "freq_dim", "text_dim"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} does not say how large the network is ({error!r}); convert it again") from None
     if said.get("image_dim") or channels != said.get("out_channels"):
         raise UserError(f"{folder} is {I2V}; sample it with {I2V_WAY.replace('FOLDER', str(folder))}")
-    return replace(usual, width=heads * head, heads=heads, layers=layers, hidden=hidden, frequencies=waves), words
+    return replace(usual, width=heads * head, heads=heads, layers=layers, hidden=hidden, frequencies=waves), text_width
 
 
 def released_arm(word: str) -> Recipe | None:

@@ -64,8 +64,7 @@ class FlowSampler:
         return len(self.grid) * (1 if self.sampling.guidance == 1 else 2)
 
     def __call__(self, prompts: Sequence[Prompt], seed: int) -> Iterator[Clip]:
-        if isinstance(self.captions, UMT5Captions):
-            self.captions.ready(prompts)
+        self.captions.ready(prompts)
         size = max(1, min(BATCH, NUMBERS // math.prod(self._shape())))
         for first in range(0, len(prompts), size):
             batch = prompts[first : first + size]

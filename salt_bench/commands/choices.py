@@ -11,6 +11,11 @@ WEIGHTS = Path("~/.cache/vbench")
 """Where the official judges keep their weights."""
 
 
+def listed(text: str) -> list[str]:
+    """What stands between the commas of an option."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 class Suite(StrEnum):
     """Whose prompts, judges and arithmetic."""
 

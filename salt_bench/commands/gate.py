@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salt_bench.commands.choices import listed
 from salt_bench.commands.output import say
 from salt_bench.commands.progress import progress
 from salt_bench.errors import WrongUse
@@ -71,7 +72,7 @@ def check(
     """
     from salt_bench.gate.agenda import Ask
 
-    ask = Ask(_names(judges), tuple(margin or ()), prompts, tuple(seed or ()), sequential, batch, runs, captions)
+    ask = Ask(tuple(listed(judges)), tuple(margin or ()), prompts, tuple(seed or ()), sequential, batch, runs, captions)
     if baseline is None:
         _save_only(candidate, save, ask)
         return
@@ -85,10 +86,6 @@ def check(
     if save and found.candidate:
         _save(save, found.candidate)
     raise typer.Exit(found.report.verdict.code)
-
-
-def _names(words: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in words.split(",") if word.strip())
 
 
 def _save_only(candidate: str, save: Path | None, ask: Ask) -> None:
@@ -134,5 +131,5 @@ def compare(
     from salt_bench.gate.compare import compare as compared
 
     with progress() as log:
-        found = compared(arms, Ask(_names(judges), (), prompts, tuple(seed or ()), runs=runs, captions=captions), log)
+        found = compared(arms, Ask(tuple(listed(judges)), (), prompts, tuple(seed or ()), runs=runs, captions=captions), log)
     say(found.text())

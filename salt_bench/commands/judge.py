@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from salt_bench.commands.choices import INTERRUPTED, UNJUDGED, WEIGHTS, Mode, Suite
+from salt_bench.commands.choices import INTERRUPTED, UNJUDGED, WEIGHTS, Mode, Suite, listed
 from salt_bench.commands.output import say
 from salt_bench.errors import WrongUse
 from salt_bench.prompts.base import Size
@@ -66,7 +66,7 @@ def judge(
     from salt_bench.judges.vbench import dimensions as known
     from salt_bench.judges.vbench.base import Setup
 
-    asked = [part.strip() for part in dimensions.split(",") if part.strip()]
+    asked = listed(dimensions)
     names = known.every(suite) if asked == ["all"] else asked or known.usual(suite)
     known.check(names, suite)
     if static_filter and (mode is Mode.custom or "temporal_flickering" not in names or suite is not Suite.vbench):

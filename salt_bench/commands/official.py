@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from salt_bench.commands.choices import INTERRUPTED, UNJUDGED, Mode
+from salt_bench.commands.choices import INTERRUPTED, UNJUDGED, Mode, listed
 from salt_bench.commands.output import say
 from salt_bench.errors import WrongUse
 
@@ -58,7 +58,7 @@ def official(
 def _names(words: str) -> list[str]:
     from salt_bench.judges.vbench import dimensions
 
-    names = [word.strip() for word in words.split(",") if word.strip()]
+    names = listed(words)
     if not names or set(names) & set(dimensions.BESIDE):
         raise WrongUse(f"--dimensions names some of {', '.join(dimensions.OFFICIAL)}, got {words!r}")
     dimensions.check(names)

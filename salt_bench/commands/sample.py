@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,7 +58,7 @@ def sample(
     _claim(job, rewritten)
     try:
         with progress() as log:
-            count = sum(1 for _ in _made(job, log))
+            count = _make(job, log)
     except KeyboardInterrupt:
         say("\nstopped; nothing finished is lost: the same command goes on where this one stopped")
         raise typer.Exit(INTERRUPTED) from None
@@ -130,20 +130,21 @@ def _claim(job: Job, rewritten: Path | None) -> None:
     files.write_text(path, json.dumps(now, indent=1, ensure_ascii=False) + "\n")
 
 
-def _made(job: Job, log: Log) -> Iterator[Path]:
-    """Every new video, seed by seed."""
+def _make(job: Job, log: Log) -> int:
+    """Makes the videos that are not there, seed by seed: how many."""
     from salt_bench import files, videos
 
     left = {seed: found for seed in range(job.samples) if (found := job.left(seed))}
+    if not left:
+        return 0
     done, total = 0, sum(map(len, left.values()))
-    sampler = job.arm.sampler(0, job.runs) if left else None
+    sampler = job.arm.sampler(0, job.runs)
     for seed, prompts in left.items():
-        assert sampler
         for prompt, clip in zip(prompts, sampler([_said(p) for p in prompts], seed), strict=True):
-            files.write_bytes(path := job.path(prompt, seed), videos.encoded(clip, job.encoding))
+            files.write_bytes(job.path(prompt, seed), videos.encoded(clip, job.encoding))
             done += 1
             log("sample", done / total)
-            yield path
+    return done
 
 
 def _said(prompt: Prompt) -> Prompt:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from salt_bench.commands.output import say
+from salt_bench.commands.progress import progress
 from salt_bench.errors import WrongUse
 from salt_bench.types import SCOPES, Prompt, Running, Score
 
@@ -108,7 +108,13 @@ def _measured(subject: Subject, scopes: Sequence[str], warm: int, repeats: int, 
     model = realtime.ready(subject.arm, 0, runs, subject.way)
     prompt = model.prompt(subject.text)
     rows: list[Score] = []
-    with _bar(f"{subject.word}, {subject.way.network}", len(scopes) * (warm + repeats)) as step:
+    title, steps, total = f"{subject.word}, {subject.way.network}", itertools.count(), len(scopes) * (warm + repeats)
+    with progress() as log:
+
+        def step() -> None:
+            log(title, next(steps) / total)
+
+        step()  # nothing is done yet
         for scope in scopes:
             rows += _videos(subject, model, prompt, scope, warm, repeats, step)
     about = {"arm": subject.word, "fps": model.fps, "steady": model.steady, "work": model.work(), **model.notes()}
@@ -137,18 +143,6 @@ def _videos(
         if before is not None and after is not None:
             values["joules"] = after - before
         yield Score(subject.word, subject.way.network, 0, prompt.id, number, f"speed/{scope}", values)
-
-
-@contextmanager
-def _bar(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """A progress bar, and what to call after each step."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda: progress.advance(task)
 
 
 def _let_go(device: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from salt_bench.commands.choices import UNJUDGED, Suite
+from salt_bench.commands.choices import UNJUDGED, Suite, listed
 from salt_bench.commands.output import say
 from salt_bench.prompts.base import Size
 
@@ -78,8 +78,7 @@ def missing(
 
     asked = i2v.suite(size) if suite is Suite.vbench_i2v else t2v.suite(size)
     asked = asked if static_filter else replace(asked, filtered=asked.samples)
-    names = [part.strip() for part in dimensions.split(",") if part.strip()]
-    found = completeness.examine(videos, asked, names)
+    found = completeness.examine(videos, asked, listed(dimensions))
     for line in found.lines(most):
         say(line)
     if not found.complete:

@@ -9,6 +9,7 @@ import typer
 
 from salt_bench.commands.choices import WEIGHTS
 from salt_bench.commands.output import say
+from salt_bench.commands.progress import progress
 
 if TYPE_CHECKING:
     from salt_bench.judges.vbench.weights import Weight
@@ -36,15 +37,10 @@ def weights(
 
 def _fetch(one: Weight, place: Path) -> bool:
     """Under a bar; False where the file is there already."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from salt_bench.judges.vbench import fetching
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(one.name, total=one.megabytes * 1e6)
-        return fetching.fetch(one, place, lambda done, whole: bar.update(task, completed=done, total=whole or None))
+    with progress() as log:
+        return fetching.fetch(one, place, lambda done, whole: log(one.name, done / (whole or one.megabytes * 1e6)))
 
 
 def register(app: typer.Typer) -> None:

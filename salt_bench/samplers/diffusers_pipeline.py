@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from salt_bench import words
-from salt_bench.errors import UserError, WrongUse
+from salt_bench.errors import UserError, WrongUse, words_of
 from salt_bench.rng import Draws
 from salt_bench.samplers import pipeline_files
 from salt_bench.samplers.pipeline_settings import CALLED, CLOCKS, Settings, takes
@@ -129,7 +129,7 @@ class PipelineSampler:
         try:
             found: np.ndarray = self.pipeline(**asked).frames[0]
         except (ValueError, TypeError) as error:
-            raise UserError(f"{type(self.pipeline).__name__} refuses what it is asked: {pipeline_files.line(error)}") from error
+            raise UserError(f"{type(self.pipeline).__name__} refuses what it is asked: {words_of(error)}") from error
         return found
 
     def _called(self) -> dict[str, Any]:

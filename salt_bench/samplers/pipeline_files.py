@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salt_bench import files, record
-from salt_bench.errors import UserError, WrongUse
+from salt_bench.errors import UserError, WrongUse, words_of
 from salt_bench.samplers.pipeline_settings import DTYPES, Settings, check
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _class(config: Path) -> type:
         name = json.loads(config.read_text())["_class_name"]
         return getattr(diffusers, name)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{config} names no class of this version of diffusers ({line(error)})") from None
+        raise UserError(f"{config} names no class of this version of diffusers ({words_of(error)})") from None
 
 
 @contextmanager
@@ -101,8 +101,4 @@ def explained(source: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise UserError(f"{source} cannot be read as a pipeline: {line(error)}; fetch it again, or name another") from error
-
-
-def line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{source} cannot be read as a pipeline: {words_of(error)}; fetch it again, or name another") from error

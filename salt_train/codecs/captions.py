@@ -30,6 +30,10 @@ class Captions:
                     out[b, s, self.index[f"{feature}={value}"]] = 1
         return out
 
+    def ready(self, prompts: Sequence[Prompt]) -> int:
+        """How many captions had to be read first: none, nothing encodes them."""
+        return 0
+
     def null(self, like: Tensor) -> Tensor:
         """The embedding of no caption, shaped like `like`."""
         out = torch.zeros_like(like)

@@ -59,16 +59,13 @@ class UMT5Captions:
 
     def ready(self, prompts: Sequence[Prompt], done: Callable[[float], None] = lambda share: None) -> int:
         """Reads all captions of `prompts`, and the negative one, so that the encoder can go: how many were new."""
-        texts = dict.fromkeys([NEGATIVE, *(text for prompt in prompts for _, text in self._parts(prompt))])
+        texts = dict.fromkeys([NEGATIVE, *(part.text for prompt in prompts for _, part in self.world.parts(prompt))])
         new = [text for text in texts if not self.store.has(self._key(text))]
         for count, text in enumerate(new, start=1):
             self.store.put(self._key(text), self._encode(tidy(text)))
             done(count / len(new))
         vars(self).pop("_network", None)
         return len(new)
-
-    def _parts(self, prompt: Prompt) -> list[tuple[int, str]]:
-        return [(first, part.text) for first, part in self.world.parts(prompt)]
 
     @cached_property
     def _network(self) -> tuple[Any, Any]:

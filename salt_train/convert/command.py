@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from salt_train.convert.network import Pick
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".distcp")
+OWNERS = {"wan": "Wan's", "diffusers": "diffusers'"}
+"""Whose names a layout's are."""
 UNNAMED = "one network"
 """What a part without a name is called."""
 
@@ -109,7 +111,7 @@ def _describe(pick: Pick) -> None:
     except UserError as error:
         print(f"{'model':<8} {error}")
         return
-    print(f"{'names':<8} {'Wan' if found.layout == 'wan' else found.layout}'{'s' if found.layout == 'wan' else ''}")
+    print(f"{'names':<8} {OWNERS[found.layout]}")
     print(f"{'numbers':<8} {found.numbers:,} in {found.dtypes}")
     print(f"{'model':<8} {sizes.model}: {sizes.layers} blocks of width {sizes.width}")
     if wrong:

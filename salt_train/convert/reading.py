@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from salt_bench.errors import UserError
+from salt_bench.errors import UserError, words_of
 from salt_train import checkpoint
 from salt_train.published import TRANSFORMER
 
@@ -128,7 +128,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is truncated or damaged ({_line(error)}); fetch it again") from None
+        raise UserError(f"{path} is truncated or damaged ({words_of(error)}); fetch it again") from None
 
 
 def _torch(path: Path) -> Any:
@@ -143,7 +143,7 @@ def _torch(path: Path) -> Any:
         wanted = re.search(r"GLOBAL (\S+)", str(error))
         raise UserError(_code(path, wanted[1] if wanted else "")) from None
     except Exception as error:  # a damaged archive ends in errors of many kinds
-        raise UserError(f"{path} is truncated or damaged ({_line(error)}); fetch it again") from None
+        raise UserError(f"{path} is truncated or damaged ({words_of(error)}); fetch it again") from None
 
 
 def _code(path: Path, wanted: str) -> str:
@@ -164,10 +164,6 @@ def _named(path: Path) -> str:
     except ValueError:
         pass
     return ""
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def _wrapped(found: Any) -> dict[str, Tensors]:

@@ -7,13 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pipeline import WORDS, tokenizer
-
-
-def _text() -> Any:
-    from transformers import UMT5Config, UMT5EncoderModel
-
-    return UMT5EncoderModel(UMT5Config(vocab_size=40, d_model=WORDS, d_kv=8, d_ff=16, num_layers=1, num_heads=2))
+from pipeline import TINY, WORDS, text_encoder, tokenizer, vae
 
 
 def _saved(pipeline: Any, folder: Path) -> Path:
@@ -22,16 +16,7 @@ def _saved(pipeline: Any, folder: Path) -> Path:
     return folder
 
 
-TINY = {
-    "patch_size": (1, 2, 2), "num_attention_heads": 2, "attention_head_dim": 12, "in_channels": 16, "out_channels": 16,
-    "text_dim": WORDS, "freq_dim": 16, "ffn_dim": 32, "num_layers": 1,
-}  # fmt: skip
-
-
-def _vae() -> Any:
-    from diffusers import AutoencoderKLWan
-
-    return AutoencoderKLWan(base_dim=4, z_dim=16, num_res_blocks=1)
+SHALLOW = TINY | {"num_layers": 1}
 
 
 def wan_i2v(folder: Path) -> Path:
@@ -43,10 +28,12 @@ def wan_i2v(folder: Path) -> Path:
     sees = CLIPVisionConfig(
         hidden_size=8, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2, image_size=16, patch_size=8
     )
-    net = WanTransformer3DModel(**TINY | {"in_channels": 36, "image_dim": 8, "added_kv_proj_dim": 24})
+    net = WanTransformer3DModel(**SHALLOW | {"in_channels": 36, "image_dim": 8, "added_kv_proj_dim": 24})
     prepares = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16)
     steps = FlowMatchEulerDiscreteScheduler(shift=3.0)
-    return _saved(WanImageToVideoPipeline(tokenizer(), _text(), _vae(), steps, prepares, CLIPVisionModel(sees), net), folder)
+    return _saved(
+        WanImageToVideoPipeline(tokenizer(), text_encoder(), vae(), steps, prepares, CLIPVisionModel(sees), net), folder
+    )
 
 
 def skyreels(folder: Path) -> Path:
@@ -54,8 +41,10 @@ def skyreels(folder: Path) -> Path:
     from diffusers import FlowMatchEulerDiscreteScheduler, SkyReelsV2Pipeline, SkyReelsV2Transformer3DModel
 
     torch.manual_seed(2)
-    net = SkyReelsV2Transformer3DModel(**TINY)
-    return _saved(SkyReelsV2Pipeline(tokenizer(), _text(), net, _vae(), FlowMatchEulerDiscreteScheduler(shift=8.0)), folder)
+    net = SkyReelsV2Transformer3DModel(**SHALLOW)
+    return _saved(
+        SkyReelsV2Pipeline(tokenizer(), text_encoder(), net, vae(), FlowMatchEulerDiscreteScheduler(shift=8.0)), folder
+    )
 
 
 def forcing(folder: Path) -> Path:
@@ -64,8 +53,8 @@ def forcing(folder: Path) -> Path:
 
     torch.manual_seed(4)
     steps = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=8.0)
-    net = SkyReelsV2Transformer3DModel(**TINY)
-    return _saved(SkyReelsV2DiffusionForcingPipeline(tokenizer(), _text(), net, _vae(), steps), folder)
+    net = SkyReelsV2Transformer3DModel(**SHALLOW)
+    return _saved(SkyReelsV2DiffusionForcingPipeline(tokenizer(), text_encoder(), net, vae(), steps), folder)
 
 
 def anyflow(folder: Path) -> Path:
@@ -73,8 +62,8 @@ def anyflow(folder: Path) -> Path:
     from diffusers import AnyFlowPipeline, AnyFlowTransformer3DModel, FlowMapEulerDiscreteScheduler
 
     torch.manual_seed(5)
-    net = AnyFlowTransformer3DModel(**TINY)
-    return _saved(AnyFlowPipeline(tokenizer(), _text(), net, _vae(), FlowMapEulerDiscreteScheduler()), folder)
+    net = AnyFlowTransformer3DModel(**SHALLOW)
+    return _saved(AnyFlowPipeline(tokenizer(), text_encoder(), net, vae(), FlowMapEulerDiscreteScheduler()), folder)
 
 
 def helios(folder: Path) -> Path:
@@ -82,8 +71,10 @@ def helios(folder: Path) -> Path:
     from diffusers import HeliosPipeline, HeliosScheduler, HeliosTransformer3DModel
 
     torch.manual_seed(6)
-    net = HeliosTransformer3DModel(**TINY, rope_dim=(4, 4, 4))
-    return _saved(HeliosPipeline(tokenizer(), _text(), _vae(), HeliosScheduler(stages=1, stage_range=[0, 1]), net), folder)
+    net = HeliosTransformer3DModel(**SHALLOW, rope_dim=(4, 4, 4))
+    return _saved(
+        HeliosPipeline(tokenizer(), text_encoder(), vae(), HeliosScheduler(stages=1, stage_range=[0, 1]), net), folder
+    )
 
 
 def _ltx_parts() -> tuple[Any, ...]:

@@ -1,14 +1,16 @@
-"""Folders of checkpoints."""
+"""Folders of checkpoints, and the command."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tiny import quiet, teacher
 
 from salt_bench import files
+from salt_train import cli
 from salt_train import train as training
 from salt_train.train import train
 
@@ -45,3 +47,19 @@ def root(taught: Path, tmp_path: Path) -> Path:
     for path in taught.glob("codec-*"):
         files.write_bytes(found / path.name, path.read_bytes())
     return found
+
+
+@pytest.fixture
+def salt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """The command salt-train in this process: its exit code, and what it says."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["salt-train", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return (code, *capsys.readouterr())
+
+    return run

@@ -21,26 +21,38 @@ PARTS = {
     "transformer": ("diffusers", "WanTransformer3DModel"),
     "vae": ("diffusers", "AutoencoderKLWan"),
 }
+TINY = {
+    "patch_size": (1, 2, 2), "num_attention_heads": 2, "attention_head_dim": 12, "in_channels": 16, "out_channels": 16,
+    "text_dim": WORDS, "freq_dim": 16, "ffn_dim": 32, "num_layers": 2,
+}  # fmt: skip
+"""What a transformer of Wan's kind is made with."""
 
 
 def tiny_pipeline(folder: Path) -> Path:
     """A whole `WanPipeline`, its parts of the real classes."""
-    from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
-    from transformers import UMT5Config, UMT5EncoderModel
+    from diffusers import FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
 
     torch.manual_seed(0)
-    WanTransformer3DModel(
-        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=16, out_channels=16, text_dim=WORDS,
-        freq_dim=16, ffn_dim=32, num_layers=2,
-    ).save_pretrained(folder / "transformer")  # fmt: skip
-    config = UMT5Config(vocab_size=40, d_model=WORDS, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
-    UMT5EncoderModel(config).save_pretrained(folder / "text_encoder")
-    AutoencoderKLWan(base_dim=4, z_dim=16, num_res_blocks=1).save_pretrained(folder / "vae")
+    WanTransformer3DModel(**TINY).save_pretrained(folder / "transformer")
+    text_encoder().save_pretrained(folder / "text_encoder")
+    vae().save_pretrained(folder / "vae")
     tokenizer().save_pretrained(folder / "tokenizer")
     FlowMatchEulerDiscreteScheduler(shift=5.0).save_pretrained(folder / "scheduler")
     index = {"_class_name": "WanPipeline", **{name: list(kind) for name, kind in PARTS.items()}}
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
+
+
+def text_encoder():  # type: ignore[no-untyped-def]
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    return UMT5EncoderModel(UMT5Config(vocab_size=40, d_model=WORDS, d_kv=8, d_ff=16, num_layers=1, num_heads=2))
+
+
+def vae():  # type: ignore[no-untyped-def]
+    from diffusers import AutoencoderKLWan
+
+    return AutoencoderKLWan(base_dim=4, z_dim=16, num_res_blocks=1)
 
 
 def tokenizer():  # type: ignore[no-untyped-def]

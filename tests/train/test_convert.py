@@ -16,7 +16,7 @@ from weights import IMAGE, net, pick, same, saved, wan
 
 from salt_bench import files
 from salt_bench.errors import UserError, WrongUse
-from salt_train import cli, published
+from salt_train import published
 from salt_train.backbones.wan import WanSpec
 from salt_train.convert import conversion, lora, network, writing
 from salt_train.convert.conversion import Wish, convert
@@ -240,22 +240,6 @@ def memory(field: str) -> int:
 
 
 # --- commands -----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def salt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """The command in this process: its exit code, and what it says."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["salt-train", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return (code, *capsys.readouterr())
-
-    return run
 
 
 def test_the_commands_convert_and_inspect(source: Path, tmp_path: Path, salt: Callable[..., tuple[int, str, str]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from pipeline import CAPTIONS, TOKENS, WORDS, tiny_pipeline
 
 from salt_bench import files
 from salt_bench.errors import UserError
-from salt_train import cli, codecs
+from salt_train import codecs
 from salt_train.codecs import umt5
 from salt_train.codecs.store import Store, key
 from salt_train.codecs.umt5 import UMT5, UMT5Captions
@@ -173,24 +172,7 @@ def test_a_store_keeps_every_dtype_to_the_bit(tmp_path: Path, monkeypatch: pytes
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]
 
 
-Salt = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def salt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Salt:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["salt-train", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return (code, *capsys.readouterr())
-
-    return run
-
-
-def test_encode_reads_a_file_before_a_training(folder: Path, salt: Salt) -> None:
+def test_encode_reads_a_file_before_a_training(folder: Path, salt: Callable[..., tuple[int, str, str]]) -> None:
     asked = ("encode", folder.parent / "captions.txt", "--pipeline", folder, "--tokens", TOKENS)
     place = files.cache() / "captions"
     assert salt(*asked)[:2] == (0, f"3 captions and the negative one are in {place}; 4 of them are new\n")

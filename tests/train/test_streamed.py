@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pipeline
 import pytest
 import torch
-from diffusers import AutoencoderKLWan
 from torch import Tensor
 
 from salt_train.codecs.wan_vae import WanVAE, WanVAEWeights
@@ -17,7 +17,7 @@ CODEC = WanVAE("", frames=25, height=16, width=32)
 @pytest.fixture(scope="module")
 def weights() -> WanVAEWeights:
     torch.manual_seed(0)
-    vae = AutoencoderKLWan(base_dim=4, z_dim=16, num_res_blocks=1)
+    vae = pipeline.vae()
     for parameter in vae.parameters():
         parameter.data.add_(0.05 * torch.randn(parameter.shape))
     return WanVAEWeights(CODEC, vae.eval().requires_grad_(False))
