@@ -19,6 +19,7 @@ from salt_bench.errors import UserError
 
 WEIGHTS, LOG, RECIPE, RESUME = "student.safetensors", "log.jsonl", "recipe.json", "resume.pt"
 LORA = "lora.safetensors"  # beside the weights, where low-rank changes learned: these, which the weights have in them
+UNFINISHED = ".resume.tmp"  # a folder of several processes that is still being written
 PRETRAINED = Path(__file__).parent / "pretrained"
 
 
@@ -110,7 +111,7 @@ def pause(folder: Path, state: Mapping[str, Any]) -> None:
 
 def forget(folder: Path, but: str = "") -> None:
     """Removes what stopped runs left, all `but` the file or folder of that name."""
-    for path in (*folder.glob("resume[.-]*"), *folder.glob(".resume.tmp")):
+    for path in (*folder.glob("resume[.-]*"), *folder.glob(UNFINISHED)):
         if path.name == but or path.suffix == ".damaged":
             continue
         if path.is_dir():

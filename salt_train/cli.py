@@ -84,10 +84,10 @@ def resume(folder: Annotated[Path, typer.Argument(help="The folder of a stopped 
     if (folder / checkpoint.RECIPE).is_file():
         print(f"{folder} is finished: nothing to resume")
         return
-    done = paused.updates(folder)
+    done = paused.rows(folder)
     if done is None:
         raise UserError(f"{folder} holds no stopped run ({checkpoint.RESUME} is missing); start it with salt-train run")
-    print(f"{folder} stopped after {done} updates; the command that started it goes on from there")
+    print(f"{folder} stopped after {len(done)} updates; the command that started it goes on from there")
 
 
 @app.command()

@@ -28,7 +28,7 @@ def describe(recipe: Recipe) -> dict[str, str]:
 
 def _term(term: Objective) -> str:
     if not isinstance(term, Gate):
-        return f"{term.weight:g} {type(term).__name__}"
+        return f"{term.weight:g} {term.name}"
     at = f" at {', '.join(map(str, term.points))} steps" if term.points else ""
     return _term(term.term) + at + (f" from update {term.start}" if term.start else "")
 
@@ -61,17 +61,13 @@ def _cache(policy: CachePolicy) -> str:
 
 
 def _start(recipe: Recipe) -> str:
-    before = recipe.init or recipe.teacher
+    before = recipe.start
     if before is None:
         return "random weights"
     if before.weights:
         return before.weights
-    terms = " + ".join(type(term.term if isinstance(term, Gate) else term).__name__ for term in before.objectives)
-    return (
-        f"{terms} ({before.steps} updates) ← {_start(before)}"
-        if before.init or before.teacher
-        else f"{terms} ({before.steps} updates)"
-    )
+    terms = " + ".join(term.name for term in before.objectives)
+    return f"{terms} ({before.steps} updates) ← {_start(before)}" if before.start else f"{terms} ({before.steps} updates)"
 
 
 def released() -> Iterator[str]:

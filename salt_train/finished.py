@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from salt_bench.types import Live, Log, Running, Sampler
+from salt_bench.types import Live, Log, Running
 from salt_bench.worlds.base import World
 from salt_train import checkpoint
 from salt_train.prompt_file import PromptFile
 from salt_train.recipe import Recipe, checkpoints, read
+
+if TYPE_CHECKING:
+    from salt_train.sampler import FlowSampler
 
 
 @dataclass(frozen=True)
@@ -29,16 +32,15 @@ class Finished:
     def prepare(self, seed: int, workdir: Path, log: Log) -> bool:
         return False
 
-    def sampler(self, seed: int, workdir: Path) -> Sampler:
+    def sampler(self, seed: int, workdir: Path) -> FlowSampler:
         from salt_train.sampler import FlowSampler
 
         return FlowSampler.load(self.recipe, checkpoints(workdir), Path(self.folder))
 
     def live(self, seed: int, workdir: Path, running: Running) -> Live:
         from salt_train.live.ready import going
-        from salt_train.sampler import FlowSampler
 
-        return going(FlowSampler.load(self.recipe, checkpoints(workdir), Path(self.folder)), running)
+        return going(self.sampler(seed, workdir), running)
 
     def at(self, grid: tuple[float, ...]) -> Finished:
         return replace(self, recipe=self.recipe.at(grid))

@@ -21,7 +21,7 @@ from salt_train import codecs
 from salt_train.backbones.base import Backbone, frozen
 from salt_train.layout import Layout
 from salt_train.lora import adapted
-from salt_train.memory import KEPT, Ledger, booked, size
+from salt_train.memory import KEPT, Ledger, booked
 from salt_train.objectives.base import Objective, Step
 from salt_train.objectives.cache_alignment import CacheAlignment
 from salt_train.objectives.gate import Gate
@@ -61,10 +61,16 @@ class Forecast:
 
 @dataclass(eq=False)
 class Team:
+    """The networks of a run, as `train.Networks` has them, without what makes them learn."""
+
     student: Backbone
     ema: Backbone
     teacher: Backbone | None
     critics: dict[int, Backbone]
+
+    @property
+    def networks(self) -> list[Backbone]:
+        return [self.student, self.ema, *self.critics.values(), *([self.teacher] if self.teacher else [])]
 
 
 @lru_cache(maxsize=32)
@@ -76,8 +82,8 @@ def forecast(recipe: Recipe, layout: Layout, videos: int, cuts: tuple[int, ...])
     with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True):
         lasting = _lasting(_team(recipe, layout), recipe, layout)
         working = _extended(recipe, layout, videos, cuts)
-        text = size([_captions(recipe, videos)])
-    return Forecast(lasting, working, _cache(recipe, layout, videos), 2 * text)
+        text = 2 * _captions(recipe, videos).nbytes  # and as much for their absence
+    return Forecast(lasting, working, _cache(recipe, layout, videos), text)
 
 
 def _extended(recipe: Recipe, layout: Layout, videos: int, cuts: tuple[int, ...]) -> Working:
@@ -124,8 +130,7 @@ def _seen(recipe: Recipe, layout: Layout, videos: int, cuts: tuple[int, ...]) ->
     team = _team(recipe, layout)
     ratio = 4 / next(team.student.parameters()).element_size()  # gradients are kept in float32
     ledger = Ledger(tuple(ratio / cut for cut in cuts))
-    nets = [team.student, team.ema, *team.critics.values(), *([team.teacher] if team.teacher else [])]
-    ledger.book(KEPT, (t for net in nets for t in (*net.parameters(), *net.buffers())))
+    ledger.book(KEPT, (t for net in team.networks for t in (*net.parameters(), *net.buffers())))
     with ledger:
         return {phase: dict(zip(cuts, peaks, strict=True)) for phase, peaks in _working(team, recipe, ledger, videos).items()}
 
@@ -137,8 +142,7 @@ def _team(recipe: Recipe, layout: Layout) -> Team:
         channels = recipe.codec.shape()[0]
         built: Backbone = spec.build(recipe.codec.shape(), _captions(recipe, 1).shape[-1], torch.ones(channels))
         net = adapted(built, recipe.lora if learns else None)
-        rounded = "bfloat16" in (layout.products, "float32" if learns else layout.frozen)
-        if rounded:
+        if layout.rounded(learns):
             _round(net)
         if layout.checkpointing:
             net.recompute()
@@ -173,15 +177,17 @@ def _lasting(team: Team, recipe: Recipe, layout: Layout) -> dict[str, Lasting]:
 
 
 def _learner(net: Backbone, stepper: Stepper, layout: Layout) -> Lasting:
-    numbers = _numbers(net)
-    momenta = [sum(p.numel() for group in part.param_groups for p in group["params"]) for part in stepper.parts]
-    moments = 4 * sum(
-        n * (2 if isinstance(part, torch.optim.AdamW) else 1) for n, part in zip(momenta, stepper.parts, strict=True)
-    )
-    return Lasting(4 * numbers, moments, 4 * _learning(net), _gathered(net, layout, True))
+    """AdamW remembers two numbers of each that it changes, Muon one."""
+    each = [
+        (2 if isinstance(part, torch.optim.AdamW) else 1, group["params"])
+        for part in stepper.parts
+        for group in part.param_groups
+    ]
+    remembered = sum(count * p.numel() for count, parameters in each for p in parameters)
+    return Lasting(4 * _numbers(net), 4 * remembered, 4 * _learning(net), _gathered(net, layout, True))
 
 
-def _numbers(net: Backbone) -> int:
+def _numbers(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
@@ -194,9 +200,9 @@ def _gathered(net: Backbone, layout: Layout, learns: bool) -> int:
     also a block's gradients before they are summed, and as float32 while they are."""
     each = dtype(layout.products).itemsize
     *blocks, root = net.pieces()
-    block = max(sum(p.numel() for p in b.parameters()) for b in blocks)
-    rest = sum(p.numel() for p in root.parameters()) - sum(p.numel() for b in blocks for p in b.parameters())
-    return each * (2 * block + rest) + (learns and (each + 4) * max(map(_learning, blocks)))
+    rest = _numbers(root) - sum(map(_numbers, blocks))
+    gradients = (each + 4) * max(map(_learning, blocks)) if learns else 0
+    return each * (2 * max(map(_numbers, blocks)) + rest) + gradients
 
 
 def _working(team: Team, recipe: Recipe, ledger: Ledger, videos: int) -> dict[str, tuple[float, ...]]:
@@ -245,7 +251,7 @@ def _steps(team: Team, recipe: Recipe, videos: int, grad: bool) -> Iterator[Step
 
 def _speaking(recipe: Recipe, grid: tuple[float, ...]) -> tuple[bool, ...]:
     """Which terms have something to say on a grid: nothing else that costs memory depends on it."""
-    return tuple(not isinstance(t, Gate) or not t.points or len(grid) in t.points for t in recipe.objectives)
+    return tuple(not isinstance(t, Gate) or t.speaks_on(grid) for t in recipe.objectives)
 
 
 def _step(team: Team, recipe: Recipe, videos: int, grad: bool, grid: tuple[float, ...], video: LongVideo) -> Step:

@@ -87,9 +87,8 @@ def by_tenths(rows: Rows, term: str) -> list[list[str]]:
     columns = {"loss": series(rows, term)}
     columns |= {said: overall(rows, term, name) for name, said in BY_BIN.items()}
     columns |= {name: series(rows, f"{term}/{name}") for name in LOOKS}
-    columns |= {name: series(rows, name) for name in ("gradient", "clipped")}
-    named = {"gradient": "norm"}
-    lines = [["updates", *(named.get(name, name) for name in columns)]]
+    columns |= {"norm": series(rows, "gradient"), "clipped": series(rows, "clipped")}
+    lines = [["updates", *columns]]
     for low, high in _ends(rows):
         lines.append([f"{low}-{high - 1}", *(_said(mean(points, low, high)) for points in columns.values())])
     return lines

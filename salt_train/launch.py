@@ -14,7 +14,6 @@ from pathlib import Path
 from salt_bench import record
 from salt_bench.errors import UserError
 from salt_bench.types import Log
-from salt_train import checkpoint
 from salt_train.layout import PLAIN, Layout
 from salt_train.recipe import Recipe, checkpoints, read
 
@@ -28,7 +27,7 @@ def train(recipe: Recipe, runs: Path, processes: int, layout: Layout = PLAIN) ->
     parts(recipe.batch, processes, layout)  # said at once, not after the teacher
     torch.set_num_threads(1)  # the teacher too: sums depend on how they are cut among threads
     for stage in recipe.before:
-        if not (stage.weights or checkpoint.find(stage.fingerprint(), checkpoints(runs))):
+        if not stage.made(stage.seed, runs):
             with bar("before") as log:
                 stage.prepare(stage.seed, runs, log)
     if processes == 1:

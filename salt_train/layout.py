@@ -53,12 +53,17 @@ class Layout:
     def offloaded(self) -> bool:
         return self.offload and self.device != "cpu"
 
+    def rounded(self, learns: bool) -> bool:
+        """Whether a network computes in bfloat16: because products are made in it, or because one that does not learn is kept
+        in it."""
+        return "bfloat16" in (self.products, "float32" if learns else self.frozen)
+
 
 PLAIN = Layout()
 """One process on a CPU in float32, as on any machine."""
 
 
-def devices(processes: int) -> Layout:
+def gpus_or_cpu(processes: int) -> Layout:
     """GPUs where every process can have one, else the CPU."""
     import torch
 

@@ -67,11 +67,6 @@ class Ledger(TorchDispatchMode):
             self.peaks[i] = max(self.peaks[i], self.live[WORK] + share * self.live[GRADIENT])
 
 
-def size(tensors: Iterable[Tensor]) -> int:
-    """Bytes of tensors."""
-    return sum(t.numel() * t.element_size() for t in tensors)
-
-
 def booked(ledger: Ledger, parameters: Iterable[torch.nn.Parameter]) -> None:
     """From now on the gradients of `parameters` count as such when they arrive."""
     for p in parameters:

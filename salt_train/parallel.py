@@ -1,6 +1,6 @@
 """Several processes, one run: shares of a batch, means over the processes, and networks that are spread over them.
 
-torch.distributed takes seconds to import, so every function that needs it does.
+The parts of torch.distributed that cut tensors and networks take seconds to import, so every function that needs one does.
 """
 
 from __future__ import annotations
@@ -117,8 +117,7 @@ def dtype(name: str) -> torch.dtype:
 def laid_out(net: Backbone, layout: Layout, learns: bool) -> Backbone:
     """The same network where and in the precision in which the layout wants it."""
     net = net.to(layout.device) if learns else net.to(layout.device, dtype(layout.frozen))
-    rounded = "bfloat16" in (layout.products, "float32" if learns else layout.frozen)
-    net.compute = torch.bfloat16 if rounded else None
+    net.compute = torch.bfloat16 if layout.rounded(learns) else None
     if layout.checkpointing:
         net.recompute()  # the teacher too: alignment's gradient goes through it
     if layout.sharded:
@@ -193,6 +192,6 @@ def start(layout: Layout) -> bool:
     return True
 
 
-def norm(parameters: Sequence[nn.Parameter], clip: float) -> float:
-    """Clips the gradients to `clip`; their norm before."""
-    return float(whole(nn.utils.clip_grad_norm_(parameters, clip)))
+def clip(parameters: Sequence[nn.Parameter], largest: float) -> float:
+    """Scales the gradients down to the norm `largest`, if theirs is larger; their norm before."""
+    return float(whole(nn.utils.clip_grad_norm_(parameters, largest)))

@@ -27,7 +27,7 @@ from salt_train.streaming import mapped
 if TYPE_CHECKING:
     from salt_train.train import Networks
 
-FACTS, UNFINISHED = "facts.json", ".resume.tmp"
+FACTS = "facts.json"
 Rows = list[dict[str, Any]]
 
 
@@ -46,7 +46,7 @@ def resume(folder: Path, nets: Networks, recipe: Recipe, ours: Crew) -> Rows:
     """Puts `nets` where a run stopped; the log until then, empty where none did."""
     alone, spread_out = checkpoint.resume(folder), _newest(folder)
     done = json.loads(alone["log"]) if alone else []
-    if spread_out and (facts := _facts(spread_out))["log"][len(done) :]:
+    if spread_out and len((facts := _facts(spread_out))["log"]) > len(done):
         _read(spread_out, facts, nets, recipe, ours)
         return facts["log"]
     if alone and ours.alone:
@@ -64,25 +64,19 @@ def rows(folder: Path) -> Rows | None:
     return max(found, key=len, default=None)
 
 
-def updates(folder: Path) -> int | None:
-    """How far the stopped run in `folder` is; None where there is none."""
-    done = rows(folder)
-    return None if done is None else len(done)
-
-
 def _write(folder: Path, nets: Networks, rows: Rows, ours: Crew) -> None:
     from torch.distributed import checkpoint as distributed
 
     video = nets.state()["video"]
     tensors = _living(nets) | {name: stacked(t, ours) for name, t in _flat({"video": video})}
-    unfinished = folder / UNFINISHED
+    unfinished = folder / checkpoint.UNFINISHED
     if ours.rank == 0:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
     ours.wait()
     distributed.save(tensors, storage_writer=distributed.FileSystemWriter(unfinished))
     if ours.rank == 0:
-        plain = {name: value for name, value in video.items() if name in ("number", "seen", "frames", "chunk", "first")}
+        plain = {name: value for name, value in video.items() if not any(_flat(value))}
         facts = {"log": rows, "counts": _counts(nets), "video": plain}
         files.write_bytes(unfinished / FACTS, json.dumps(facts).encode())
         unfinished.rename(folder / _name(len(rows)))
@@ -109,15 +103,14 @@ def _room(known: Any, ours: Crew) -> Tensor:
 
 def _video(plain: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """The inverse of `_flat` for a long video's state."""
-    found = dict(plain)
+    found, lists = dict(plain), dict[str, dict[int, Tensor]]()
     for name, tensor in tensors.items():
         _, field, *place = name.split(".")
         if place:
-            found.setdefault(field, []).append((int(place[0]), tensor))
+            lists.setdefault(field, {})[int(place[0])] = tensor
         else:
             found[field] = tensor
-    lists = {name: [t for _, t in sorted(v)] for name, v in found.items() if name in ("keys", "values")}
-    return found | lists
+    return found | {name: [parts[i] for i in sorted(parts)] for name, parts in lists.items()}
 
 
 def _take(saved: dict[str, Any], nets: Networks, recipe: Recipe, ours: Crew) -> None:

@@ -13,18 +13,11 @@ from salt_train.recipe import Recipe
 
 CUTS = (1, 2, 4, 8, 16, 32, 64, 128)
 SPARE = 0.07  # of a GPU's memory: the CUDA context, the allocator's gaps and what kernels take for themselves
-UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30}
+UNITS = {"B": 1, "MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30}
 TEXT_ENCODER = 22_700_000_000
 """Bytes of Wan's UMT5-XXL encoder in float32. Captions are read on the CPU."""
-WAYS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("--shard", {"shard": True}),
-    ("--checkpointing", {"checkpointing": True}),
-    ("--frozen bfloat16", {"frozen": "bfloat16"}),
-    ("--offload", {"offload": True}),
-)
-"""Options that make a run smaller, those first that cost least."""
-
-
+WAYS: tuple[dict[str, Any], ...] = ({"shard": True}, {"checkpointing": True}, {"frozen": "bfloat16"}, {"offload": True})
+"""What makes a layout smaller, those first that cost least."""
 MOMENTS = {
     "student": "when the student's losses are made",
     "critics": "when the critics' losses are made",
@@ -66,8 +59,7 @@ def demands(recipe: Recipe, layout: Layout, gpus: tuple[int, ...], memory: int) 
     for n in gpus:
         if recipe.batch % (n * videos):
             raise WrongUse(f"a batch of {recipe.batch} is no multiple of {n} GPUs × {videos} videos; choose other numbers")
-    rounded = layout.products == "bfloat16"  # then a teacher computes in it too, whatever it is kept in
-    frozen = "bfloat16" if rounded else layout.frozen
+    frozen = "bfloat16" if layout.rounded(learns=False) else "float32"  # as it computes, whatever it is kept in
     rounding = Layout(compute=layout.products, frozen=frozen, checkpointing=layout.checkpointing)
     found = forecast(recipe, rounding, videos, CUTS)
     return [demand(found, layout, n, memory) for n in gpus]
@@ -116,7 +108,7 @@ def _learns(name: str, phase: str) -> bool:
 def remedy(recipe: Recipe, found: Demand) -> Demand:
     """What it needs with the options that make it smaller, one more at a time until it fits, or with all of them."""
     layout = found.layout
-    for _, change in WAYS:
+    for change in WAYS:
         if found.fits or ("shard" in change and (layout.sharded or found.gpus == 1)):
             continue
         layout = replace(layout, **change)
@@ -147,11 +139,11 @@ def amount(text: str) -> int:
     """Bytes in a word like 80GB, 40GiB or 640000.
 
     Raises WrongUse where it is none."""
-    number = text.rstrip("aBbGgiIKkMmTt")
+    number = text.rstrip("BbGgIiMmTt")
     unit = text[len(number) :].upper() or "B"
     try:
-        return int(float(number) * ({"B": 1} | UNITS)[unit])
-    except (ValueError, KeyError):
+        return int(float(number) * UNITS[unit])
+    except (ValueError, KeyError, OverflowError):
         raise WrongUse(f"an amount of memory is a number and a unit, as in 80GB, got {text!r}") from None
 
 

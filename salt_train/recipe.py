@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from salt_bench import record
 from salt_bench.errors import WrongUse
-from salt_bench.types import Live, Log, Running, Sampler
+from salt_bench.types import Live, Log, Running
 from salt_bench.worlds.base import World
 from salt_train import checkpoint, published
 from salt_train.backbones.wan import WanSpec
@@ -21,10 +21,13 @@ from salt_train.caches.base import CachePolicy
 from salt_train.codecs.pca import PCACodec
 from salt_train.codecs.umt5 import UMT5
 from salt_train.codecs.wan_vae import WanVAE
-from salt_train.layout import devices
+from salt_train.layout import gpus_or_cpu
 from salt_train.objectives.base import Objective
 from salt_train.prompt_file import PromptFile
 from salt_train.rollout import Chunks
+
+if TYPE_CHECKING:
+    from salt_train.sampler import FlowSampler
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class Recipe:
             raise ValueError(f"the probabilities of mixed grids sum to 1, got {[odds for _, odds in self.mixed]}")
         if (self.frames or self.stream) and not self.chunks:
             raise ValueError("only a causal student makes videos of other lengths: give the recipe its `chunks`")
-        if self.lora and not (self.init or self.teacher):
+        if self.lora and not self.start:
             raise ValueError("a low-rank change is one of weights that are there: give the recipe an `init` or a `teacher`")
 
     def at(self, grid: tuple[float, ...]) -> Recipe:
@@ -161,6 +164,11 @@ class Recipe:
         return replace(self, steps=min(self.steps, 2), teacher=teacher, init=init, critic_init=critic_init)
 
     @property
+    def start(self) -> Recipe | None:
+        """The recipe whose weights the student starts from, where they fit."""
+        return self.init or self.teacher
+
+    @property
     def before(self) -> tuple[Recipe, ...]:
         """The recipes whose weights this one needs."""
         return tuple(stage for stage in (self.teacher, self.init, self.critic_init) if stage)
@@ -180,9 +188,13 @@ class Recipe:
     def protocol(self) -> Mapping[str, Any]:
         return record.dump(self.sampling)
 
+    def made(self, seed: int, workdir: Path) -> bool:
+        """Whether nothing is left to train: the weights are published ones, or those of a finished checkpoint."""
+        return bool(self.weights or checkpoint.find(self.fingerprint(seed), checkpoints(workdir)))
+
     def prepare(self, seed: int, workdir: Path, log: Log) -> bool:
         """Trains what is not there yet: the teachers first, then this. True if anything was trained."""
-        if self.weights or checkpoint.find(self.fingerprint(seed), checkpoints(workdir)):
+        if self.made(seed, workdir):
             return False
         for stage in self.before:
             stage.prepare(stage.seed, workdir, log)
@@ -192,25 +204,24 @@ class Recipe:
         return True
 
     def prepare_together(self, processes: int, seed: int, workdir: Path, log: Log) -> bool:
-        """As `prepare`, the last stage in so many processes, on GPUs where there are as many; the stages
-        before it, which others share, in one."""
-        if self.weights or checkpoint.find(self.fingerprint(seed), checkpoints(workdir)):
+        """As `prepare`, the last stage in so many processes, on GPUs where there are as many; the stages before it, which
+        others share, in one."""
+        if self.made(seed, workdir):
             return False
         from salt_train import launch
 
-        launch.train(self.seeded(seed), workdir, processes, devices(processes))
+        launch.train(self.seeded(seed), workdir, processes, gpus_or_cpu(processes))
         return True
 
-    def sampler(self, seed: int, workdir: Path) -> Sampler:
+    def sampler(self, seed: int, workdir: Path) -> FlowSampler:
         from salt_train.sampler import FlowSampler
 
         return FlowSampler.load(self.seeded(seed), checkpoints(workdir))
 
     def live(self, seed: int, workdir: Path, running: Running) -> Live:
         from salt_train.live.ready import going
-        from salt_train.sampler import FlowSampler
 
-        return going(FlowSampler.load(self.seeded(seed), checkpoints(workdir)), running)
+        return going(self.sampler(seed, workdir), running)
 
     def evidence(self, seed: int, workdir: Path) -> str:
         if self.weights:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from salt_bench.errors import WrongUse
 from salt_train.layout import PLAIN, Layout
-from salt_train.parallel import ALONE, Crew, here, is_spread, norm
+from salt_train.parallel import ALONE, Crew, clip, here, is_spread
 from salt_train.recipe import Optimiser
 
 
@@ -53,7 +53,7 @@ class Stepper:
         parameters = self.learning
         if not is_spread(parameters[0]):
             ours.average([p.grad for p in parameters if p.grad is not None])
-        size = norm(parameters, self.spec.clip)
+        size = clip(parameters, self.spec.clip)
         self._move(parameters[0].device)
         self._take(self.spec.rate * pace(self.count, self.total, self.spec))
         self._move(torch.device("cpu"))

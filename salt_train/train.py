@@ -121,8 +121,7 @@ def build(recipe: Recipe, root: Path, layout: Layout = PLAIN) -> Networks:
 
 def _adapt(recipe: Recipe, change: LoRA, student: Backbone, critics: dict[int, Backbone]) -> None:
     """Leaves student and critics as they are, but for changes of low rank that learn, each from its own named draws."""
-    start = recipe.init or recipe.teacher
-    if start and not recipe.backbone.takes(start.backbone):
+    if recipe.start and not recipe.backbone.takes(recipe.start.backbone):
         raise WrongUse("a low-rank change is one of weights that fit: the recipe's `init` (or teacher) is another network")
     draws = Draws(recipe.seed)("lora")
     lora.begun(lora.adapted(student, change), draws("student"))
@@ -147,7 +146,7 @@ def _networks(recipe: Recipe, root: Path) -> tuple[Backbone, Backbone | None, di
 
     teacher = frozen(trained(recipe.teacher)) if recipe.teacher else None
     student = fresh(recipe.backbone, recipe.seed)
-    start = recipe.init or recipe.teacher
+    start = recipe.start
     if start and recipe.backbone.takes(start.backbone):
         copy_weights(trained(start) if recipe.init or teacher is None else teacher, student)
 

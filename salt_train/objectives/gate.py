@@ -29,9 +29,11 @@ class Gate(Objective):
         return self.term.name
 
     def loss(self, step: Step, critic: nn.Module | None) -> Tensor | None:
-        if step.index < self.start or (self.points and len(step.grid) not in self.points):
-            return None
-        return self.term.loss(step, critic)
+        return self.term.loss(step, critic) if step.index >= self.start and self.speaks_on(step.grid) else None
+
+    def speaks_on(self, grid: tuple[float, ...]) -> bool:
+        """Whether the term says anything about rollouts over `grid`."""
+        return not self.points or len(grid) in self.points
 
     def critic(self, teacher: Callable[[], Backbone]) -> Backbone | None:
         return self.term.critic(teacher)

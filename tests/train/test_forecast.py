@@ -119,7 +119,7 @@ def within_a_tenth(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_forecast_is_within_a_tenth(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other cases: tests/proofs/test_forecast.py."""
+    """The other cases: tests/proofs/test_forecasts.py."""
     within_a_tenth("Self Forcing", root, monkeypatch)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_resume import Stopped, stop_after
 from tiny import contents, quiet, student, teacher
 
 from salt_bench.errors import UserError
@@ -140,13 +141,8 @@ def test_the_tables_hold_means() -> None:
 def test_a_real_run_finished_or_stopped_can_be_read(root: Path, often: None) -> None:
     recipe = student()
     folder = root / recipe.fingerprint()
-
-    def stop(stage: str, fraction: float) -> None:
-        if fraction > 0.8:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe, root, stop)
+    with pytest.raises(Stopped):
+        train(recipe, root, stop_after(5, recipe.steps))
     paused = health.log(folder)
     assert [row["step"] for row in paused] == [0, 1, 2, 3]
     finished = health.log(train(recipe, root, quiet))

@@ -20,7 +20,7 @@ from salt_train import train as training
 from salt_train.backbones.base import Backbone
 from salt_train.caches.base import PASTS
 from salt_train.caches.full import Full
-from salt_train.layout import PLAIN, Layout, devices
+from salt_train.layout import PLAIN, Layout, gpus_or_cpu
 from salt_train.objectives.consistency_distillation import ConsistencyDistillation
 from salt_train.objectives.dmd import DMD
 from salt_train.objectives.ode_regression import ODERegression
@@ -134,7 +134,7 @@ def on_gpu(net: Backbone) -> None:
 def test_nothing_stays_behind_on_the_cpu(recipe: Recipe) -> None:
     """Tensors on two devices do not go together, with data or without."""
     team = forecast._team(recipe, PLAIN)
-    for net in (team.student, team.ema, *team.critics.values(), *([team.teacher] if team.teacher else [])):
+    for net in team.networks:
         on_gpu(net)
     for grad in (False, True):
         for step in forecast._steps(team, recipe, 2, grad):
@@ -146,4 +146,4 @@ def test_nothing_stays_behind_on_the_cpu(recipe: Recipe) -> None:
 @pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (1, "cpu"), (2, "cuda"), (8, "cuda")])
 def test_two_processes_take_gpus_where_each_can_have_one(gpus: int, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    assert devices(2).device == device
+    assert gpus_or_cpu(2).device == device

@@ -183,9 +183,9 @@ def velocity_of(net: Backbone) -> Tensor:
 def test_the_optimisers_remember_the_factors_alone(root: Path) -> None:
     def remembered(recipe: Recipe) -> int:
         nets = build(recipe, root)
-        for stepper in (nets.optimiser, *nets.critic_optimisers.values()):
-            stepper.begin()
         steppers = (nets.optimiser, *nets.critic_optimisers.values())
+        for stepper in steppers:
+            stepper.begin()
         states = [state for one in steppers for part in one.parts for state in part.state.values()]
         return sum(t.numel() for state in states for name, t in state.items() if name != "step")
 

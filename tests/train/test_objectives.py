@@ -250,11 +250,18 @@ def test_what_is_noted_of_two_gaussians(place: float, goal: float) -> None:
     """|μ_fake - μ_real| = σ²|place - goal|/((1-σ)² + σ²); a perfect critic denoises its own samples better than the teacher."""
     term, made = DMD(guidance=1.0), distil(Placed(place), goal)
     term.loss(made, Field(gaussian(place)))
+    video, noise = made.rollout.video.detach(), made.normal("score noise")
     sigma, apart = made.said["apart"].sigma, made.said["apart"].values
     assert sigma is not None
     assert torch.equal(sigma, term.sigma(made))
     assert torch.allclose(apart.float(), sigma**2 * 3 / ((1 - sigma) ** 2 + sigma**2), rtol=1e-4)
-    assert float(made.said["gradient"].values.mean()) > 0
+    level = wide(sigma)
+    real, fake = (
+        (mean * level**2 + (1 - level) * noised(video, noise, sigma)) / ((1 - level) ** 2 + level**2) for mean in (goal, place)
+    )
+    to_real, to_fake = ((guess - video).flatten(1) for guess in (real, fake))
+    assert torch.allclose(made.said["gradient"].values.float(), apart.float() / to_real.abs().mean(1), rtol=1e-4)
+    assert torch.allclose(made.said["behind"].values.float(), (to_fake**2).mean(1) / (to_real**2).mean(1), rtol=1e-3)
     assert float(made.said["behind"].values.max()) < 1
     assert set(made.said) == {"gradient", "apart", "behind", "saturation", "spread", "motion"}
     assert not any(note.values.requires_grad for note in made.said.values())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from causal_parts import long_video
-from crews import KILLED, close, dmd, kill_after, losses, salt, sc_dmd, trained
+from crews import KILLED, close, dmd, kill_after, losses, salt, sc_dmd, together, trained
 from tiny import quiet
 
 from salt_bench.errors import WrongUse
@@ -142,4 +142,9 @@ def test_a_kill_during_a_save_loses_nothing(root: Path, elsewhere: Callable[[], 
 
 def test_a_loss_that_is_no_number_ends_every_process(root: Path) -> None:
     recipe = replace(dmd(steps=3), optimiser=replace(dmd().optimiser, rate=1e30))
-    trained(recipe, root, 2, ends=(1,))
+
+    def work() -> None:
+        with pytest.raises(training.TrainingError, match=r"at update [12]; lower the rate or the term's weight"):
+            training.train(recipe, root, quiet)
+
+    together(2, work)
