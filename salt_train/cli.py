@@ -35,6 +35,9 @@ Compute = Annotated[str | None, typer.Option(help="Matrix products in float32 or
 Frozen = Annotated[str, typer.Option(help="What networks that do not learn are kept in: float32 or bfloat16.")]
 Checkpointing = Annotated[bool, typer.Option("--checkpointing", help="Compute blocks again in the backward pass.")]
 Offload = Annotated[bool, typer.Option("--offload", help="On cuda: what is not needed at the moment lies in the CPU's memory.")]
+Sequence = Annotated[
+    int, typer.Option(min=1, help="Processes that make every video together, each with some tokens and heads (Ulysses).")
+]
 
 
 @app.command()
@@ -51,6 +54,7 @@ def run(
     frozen: Frozen = "float32",
     checkpointing: Checkpointing = False,
     offload: Offload = False,
+    sequence: Sequence = 1,
     again: Annotated[bool, typer.Option("--again", help="Train even where the package ships this checkpoint.")] = False,
 ) -> None:
     """Train a method, its teacher first if that is missing. Stop it at any time: the same command goes on, with as many
@@ -69,7 +73,7 @@ def run(
     from salt_train import launch
 
     try:
-        launch.train(recipe, runs, processes, _layout(micro, shard, device, compute, frozen, checkpointing, offload))
+        launch.train(recipe, runs, processes, _layout(micro, shard, device, compute, frozen, checkpointing, offload, sequence))
     except KeyboardInterrupt:  # here, since typer ends the process without a word
         print("stopped; the same command goes on where this one stopped", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
@@ -129,6 +133,7 @@ def plan(
     frozen: Frozen = "float32",
     checkpointing: Checkpointing = False,
     offload: Offload = False,
+    sequence: Sequence = 1,
     json_: Annotated[bool, typer.Option("--json", help="Bytes, for programs.")] = False,
 ) -> None:
     """Say how much memory a run needs on each GPU, before it is run, and which options make it fit. Takes seconds to minutes:
@@ -136,7 +141,7 @@ def plan(
     from salt_train import plan as planning
 
     recipe = _recipe(method, set_ or [], setup)
-    layout = _layout(micro, shard, device, compute, frozen, checkpointing, offload)
+    layout = _layout(micro, shard, device, compute, frozen, checkpointing, offload, sequence)
     found = planning.demands(recipe, layout, planning.counts(gpus), planning.amount(memory))
     print(json.dumps([d.data() for d in found], indent=1) if json_ else planning.page(recipe, found))
 
@@ -207,11 +212,20 @@ def _recipe(word: str, settings: list[str], setup: str | None = None):  # type: 
         raise WrongUse(f"{word} refuses {' '.join(f'--set {s}' for s in settings)}: {error}") from None
 
 
-def _layout(micro: int | None, shard: bool, device: str, compute: str | None, frozen: str, checkpointing: bool, offload: bool):  # type: ignore[no-untyped-def]
+def _layout(  # type: ignore[no-untyped-def]
+    micro: int | None,
+    shard: bool,
+    device: str,
+    compute: str | None,
+    frozen: str,
+    checkpointing: bool,
+    offload: bool,
+    sequence: int,
+):
     from salt_train.layout import Layout
 
     try:
-        return Layout(micro, shard, device, compute, frozen, checkpointing, offload)
+        return Layout(micro, shard, device, compute, frozen, checkpointing, offload, sequence)
     except ValueError as error:
         raise WrongUse(str(error)) from None
 

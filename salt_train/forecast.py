@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from salt_bench.rng import Draws
 from salt_train import codecs
 from salt_train.backbones.base import Backbone, frozen
+from salt_train.backbones.ulysses import Ulysses
 from salt_train.layout import Layout
 from salt_train.lora import adapted
 from salt_train.memory import KEPT, Ledger, booked
@@ -76,7 +77,7 @@ class Team:
 @lru_cache(maxsize=32)
 def forecast(recipe: Recipe, layout: Layout, videos: int, cuts: tuple[int, ...]) -> Forecast:
     """What an update of `videos` videos at once needs, with networks cut among each number of processes in `cuts`. Of the
-    layout, precisions and checkpointing count."""
+    layout, precisions, checkpointing and how many share a video count."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True):
@@ -146,6 +147,8 @@ def _team(recipe: Recipe, layout: Layout) -> Team:
             _round(net)
         if layout.checkpointing:
             net.recompute()
+        if layout.sequence > 1:
+            net.share(Ulysses(ranks=layout.sequence))
         return net
 
     teacher = frozen(made(recipe.teacher.backbone, False)) if recipe.teacher else None
@@ -299,4 +302,5 @@ def _cache(recipe: Recipe, layout: Layout, videos: int) -> int:
         return 0
     frames = max(recipe.frames or (recipe.codec.shape()[1],))
     kept = len(recipe.chunks.cache.stored(recipe.stream.longest if recipe.stream else frames))
-    return videos * kept * recipe.backbone.frame_bytes(recipe.codec.shape(), dtype(layout.products).itemsize)
+    frame = recipe.backbone.frame_bytes(recipe.codec.shape(), dtype(layout.products).itemsize)
+    return videos * kept * frame // layout.sequence

@@ -22,8 +22,9 @@ def train(recipe: Recipe, runs: Path, processes: int, layout: Layout = PLAIN) ->
     """Trains `recipe`, its earlier stages first, with a bar and the time left. More than one process is a torchrun job."""
     import torch
 
-    from salt_train.parallel import parts
+    from salt_train.parallel import check_heads, parts
 
+    check_heads(recipe, layout)
     parts(recipe.batch, processes, layout)  # said at once, not after the teacher
     torch.set_num_threads(1)  # the teacher too: sums depend on how they are cut among threads
     for stage in recipe.before:

@@ -14,6 +14,8 @@ class Layout:
 
     - `micro`: videos that one process takes at once (None: its whole share of the batch); the gradients of the parts are
       averaged, so that the batch stays the recipe's.
+    - `sequence`: processes that make every video together, each with its part of the tokens and, within attention, of the heads
+      (DeepSpeed-Ulysses): memory of activations and caches falls with it. The batch is shared among such teams.
     - `shard`: every process holds a part of each network and of its optimiser (FSDP2, block by block), else all of it.
     - `device`: "cpu" or "cuda".
     - `compute`: the dtype of matrix products; trained weights and their optimisers stay float32. None: bfloat16 on a GPU,
@@ -30,10 +32,13 @@ class Layout:
     frozen: str = "float32"
     checkpointing: bool = False
     offload: bool = False
+    sequence: int = 1
 
     def __post_init__(self) -> None:
         if self.micro is not None and self.micro < 1:
             raise ValueError(f"a process takes at least one video at once, got {self.micro}")
+        if self.sequence < 1:
+            raise ValueError(f"at least one process makes a video, got `sequence` {self.sequence}")
         for name, value in (("compute", self.products), ("frozen", self.frozen)):
             if value not in PRECISIONS:
                 raise ValueError(f"`{name}` is one of {', '.join(PRECISIONS)}, got {value!r}")

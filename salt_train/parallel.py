@@ -6,10 +6,10 @@ The parts of torch.distributed that cut tensors and networks take seconds to imp
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -17,7 +17,11 @@ from torch import Tensor, nn
 
 from salt_bench.errors import UserError, WrongUse
 from salt_train.backbones.base import Backbone
+from salt_train.backbones.ulysses import SINGLE, Ulysses
 from salt_train.layout import PLAIN, Layout
+
+if TYPE_CHECKING:
+    from salt_train.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ WHOLE = Share()
 
 @dataclass(frozen=True)
 class Crew:
-    """The processes of a run: the number of this one, how many there are, and in how many parts each takes its share."""
+    """The processes of a run: the number of this one, how many there are, and in how many parts each takes its share. Those
+    that make every video together (`Layout.sequence`) are a team, neighbours by number, and have the same share."""
 
     rank: int = 0
     ranks: int = 1
@@ -52,9 +57,19 @@ class Crew:
         """Whether this process holds all there is, as plain tensors."""
         return self.ranks == 1 and not self.layout.sharded
 
+    @property
+    def share(self) -> Share:
+        """This process's share of every batch."""
+        return Share(self.rank // self.layout.sequence, self.ranks // self.layout.sequence)
+
     def shares(self) -> list[Share]:
-        """This process's parts of every batch, one after the other."""
-        return [Share(self.rank * self.parts + part, self.ranks * self.parts) for part in range(self.parts)]
+        """Its parts, one after the other."""
+        whole = self.share
+        return [Share(whole.index * self.parts + part, whole.count * self.parts) for part in range(self.parts)]
+
+    def heads(self, tensor: Tensor) -> Tensor:
+        """Of a tensor that has all heads along its last dimension, those of this process."""
+        return tensor.chunk(self.layout.sequence, -1)[self.rank % self.layout.sequence]
 
     def mean(self, values: Mapping[str, float]) -> dict[str, float]:
         """The mean of every value over the processes."""
@@ -66,13 +81,14 @@ class Crew:
 
     def average(self, gradients: Sequence[Tensor]) -> None:
         """Replaces gradients by their mean over the processes."""
-        if self.ranks == 1 or not gradients:
+        if self.ranks == 1:
             return
-        flat = torch.cat([g.flatten() for g in gradients])
-        dist.all_reduce(flat)
-        flat /= self.ranks
-        for g, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            g.copy_(part.view_as(g))
+        for some in batched(gradients):
+            flat = torch.cat([g.flatten() for g in some])
+            dist.all_reduce(flat)
+            flat /= self.ranks
+            for g, part in zip(some, flat.split([g.numel() for g in some]), strict=True):
+                g.copy_(part.view_as(g))
 
     def wait(self) -> None:
         """Until every process is here."""
@@ -81,6 +97,18 @@ class Crew:
 
 
 ALONE = Crew()
+
+
+def batched(tensors: Sequence[Tensor], numbers: int = 2**22) -> Iterator[list[Tensor]]:
+    """The tensors in order, so many at a time that they hold `numbers` or a little more: few messages, and small copies."""
+    some: list[Tensor] = []
+    for tensor in tensors:
+        some.append(tensor)
+        if sum(t.numel() for t in some) >= numbers:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 def crew(batch: int, layout: Layout) -> Crew:
@@ -93,21 +121,50 @@ def parts(batch: int, ranks: int, layout: Layout) -> int:
     """In how many parts each of `ranks` processes takes its share of `batch` videos.
 
     Raises WrongUse where the batch does not divide: it is the recipe's, whatever the layout."""
-    if batch % ranks:
-        raise WrongUse(f"a batch of {batch} does not divide among {ranks} processes; change the one or the other")
-    micro = layout.micro or batch // ranks
-    if batch // ranks % micro:
-        asked = f"a batch of {batch} is no multiple of {ranks} processes × {micro} videos"
-        raise WrongUse(f"{asked}; choose a `micro` that divides {batch // ranks}")
-    return batch // ranks // micro
+    if ranks % layout.sequence:
+        raise WrongUse(f"{ranks} processes do not divide into teams of {layout.sequence}; change their number or --sequence")
+    teams, who = ranks // layout.sequence, "processes" if layout.sequence == 1 else f"teams of {layout.sequence} processes"
+    if batch % teams:
+        raise WrongUse(f"a batch of {batch} does not divide among {teams} {who}; change the one or the other")
+    micro = layout.micro or batch // teams
+    if batch // teams % micro:
+        asked = f"a batch of {batch} is no multiple of {teams} {who} × {micro} videos"
+        raise WrongUse(f"{asked}; choose a `micro` that divides {batch // teams}")
+    return batch // teams // micro
 
 
-@lru_cache(maxsize=1)
-def mesh(device: str, ranks: int) -> Any:
-    """All processes in one row."""
+def heads(recipe: Recipe) -> list[int]:
+    """How many heads the networks of a run have."""
+    stages = (recipe, recipe.teacher, recipe.critic_init)
+    return [stage.backbone.heads for stage in stages if stage]
+
+
+def check_heads(recipe: Recipe, layout: Layout) -> None:
+    """Raises WrongUse where a network's heads do not divide among those who make a video together."""
+    for count in heads(recipe):
+        if count % layout.sequence:
+            raise WrongUse(
+                f"--sequence {layout.sequence}: a network of this run has {count} heads; choose a number that divides it"
+            )
+
+
+@lru_cache(maxsize=2)
+def mesh(device: str, *shape: int) -> Any:
+    """All processes in a row, or as teams × the processes of each."""
     from torch.distributed.device_mesh import init_device_mesh
 
-    return init_device_mesh(device, (ranks,))
+    return init_device_mesh(device, shape)
+
+
+def team(layout: Layout) -> Ulysses:
+    """The processes that make every video together with this one."""
+    if layout.sequence == 1:
+        return SINGLE
+    ranks = dist.get_world_size() if dist.is_initialized() else 1
+    if ranks % layout.sequence:
+        raise WrongUse(f"{ranks} processes do not divide into teams of {layout.sequence}; change their number or --sequence")
+    group = mesh(layout.device, ranks // layout.sequence, layout.sequence).get_group(1)
+    return Ulysses(dist.get_rank(group), layout.sequence, group)
 
 
 def dtype(name: str) -> torch.dtype:
@@ -120,6 +177,8 @@ def laid_out(net: Backbone, layout: Layout, learns: bool) -> Backbone:
     net.compute = torch.bfloat16 if layout.rounded(learns) else None
     if layout.checkpointing:
         net.recompute()  # the teacher too: alignment's gradient goes through it
+    if layout.sequence > 1:
+        net.share(team(layout))
     if layout.sharded:
         _shard(net, layout, learns)
     return net
@@ -166,13 +225,16 @@ def spread(tensor: Tensor, like: Tensor) -> Tensor:
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)  # type: ignore[attr-defined]
 
 
-def stacked(tensor: Tensor, crew: Crew) -> Tensor:
-    """The processes' tensors as one, one after the other along the first dimension."""
+def stacked(tensor: Tensor, crew: Crew, heads: bool = False) -> Tensor:
+    """The teams' tensors as one, one after the other along the first dimension; the processes of a team have the same, or with
+    `heads` its parts along the last."""
     if crew.ranks == 1:
         return tensor
-    from torch.distributed.tensor import DTensor, Shard
+    from torch.distributed.tensor import DTensor, Replicate, Shard
 
-    return DTensor.from_local(tensor, mesh(crew.layout.device, crew.ranks), [Shard(0)], run_check=False)
+    of_team = Shard(tensor.ndim - 1) if heads else Replicate()
+    teams = mesh(crew.layout.device, crew.share.count, crew.layout.sequence)
+    return DTensor.from_local(tensor, teams, [Shard(0), of_team], run_check=False)
 
 
 def start(layout: Layout) -> bool:

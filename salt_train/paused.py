@@ -19,7 +19,7 @@ from torch import Tensor
 
 from salt_bench import files
 from salt_train import checkpoint
-from salt_train.parallel import Crew, Share, spread, stacked
+from salt_train.parallel import Crew, spread, stacked
 from salt_train.recipe import Recipe
 from salt_train.stepper import Stepper
 from salt_train.streaming import mapped
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from salt_train.train import Networks
 
 FACTS = "facts.json"
+BY_HEADS = ("keys", "values")
+"""Of a long video's state: what the processes of a team have parts of."""
 Rows = list[dict[str, Any]]
 
 
@@ -68,7 +70,7 @@ def _write(folder: Path, nets: Networks, rows: Rows, ours: Crew) -> None:
     from torch.distributed import checkpoint as distributed
 
     video = nets.state()["video"]
-    tensors = _living(nets) | {name: stacked(t, ours) for name, t in _flat({"video": video})}
+    tensors = _living(nets) | {name: stacked(t, ours, _by_heads(name)) for name, t in _flat({"video": video})}
     unfinished = folder / checkpoint.UNFINISHED
     if ours.rank == 0:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -90,15 +92,22 @@ def _read(path: Path, facts: dict[str, Any], nets: Networks, recipe: Recipe, our
     known: dict[str, Any] = reader.read_metadata().state_dict_metadata
     _begin(nets, facts["counts"])
     tensors = {name: t for name, t in _living(nets).items() if name in known}
-    video = {name: _room(known[name], ours) for name in known if name.startswith("video.")}
-    wrapped = {name: stacked(t, ours) for name, t in video.items()}
+    video = {name: _room(known[name], ours, _by_heads(name)) for name in known if name.startswith("video.")}
+    wrapped = {name: stacked(t, ours, _by_heads(name)) for name, t in video.items()}
     distributed.load(tensors | wrapped, storage_reader=reader, no_dist=ours.alone)
     nets.go_on(_video(facts["video"], video), recipe)
 
 
-def _room(known: Any, ours: Crew) -> Tensor:
-    """Where this process's videos' part of a saved tensor goes."""
-    return torch.empty(known.size[0] // ours.ranks, *known.size[1:], dtype=known.properties.dtype, device=ours.layout.device)
+def _by_heads(name: str) -> bool:
+    """Whether the tensor of a long video that has this path lies in a team by heads."""
+    return name.split(".")[1] in BY_HEADS
+
+
+def _room(known: Any, ours: Crew, by_heads: bool) -> Tensor:
+    """Where this process's part of a saved tensor of the videos goes."""
+    videos, *between, last = known.size
+    shape = (videos // ours.share.count, *between, last // ours.layout.sequence if by_heads else last)
+    return torch.empty(shape, dtype=known.properties.dtype, device=ours.layout.device)
 
 
 def _video(plain: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -121,8 +130,9 @@ def _take(saved: dict[str, Any], nets: Networks, recipe: Recipe, ours: Crew) -> 
         for name, tensor in _living(nets).items():
             if name in known:
                 tensor.copy_(spread(known[name], tensor))
-    share = Share(ours.rank, ours.ranks)
-    nets.go_on(mapped(lambda t: t[share.of(len(t))].to(ours.layout.device), saved["video"]), recipe)
+    video = mapped(lambda t: t[ours.share.of(len(t))].to(ours.layout.device), saved["video"])
+    own = {name: [ours.heads(t) for t in video[name]] for name in BY_HEADS if name in video}
+    nets.go_on(video | own, recipe)
 
 
 def _begin(nets: Networks, counts: Mapping[str, int]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from salt_bench.errors import WrongUse
 from salt_train.forecast import Forecast, forecast
 from salt_train.layout import Layout
+from salt_train.parallel import check_heads, heads, parts
 from salt_train.recipe import Recipe
 
 CUTS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -16,7 +17,13 @@ SPARE = 0.07  # of a GPU's memory: the CUDA context, the allocator's gaps and wh
 UNITS = {"B": 1, "MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30}
 TEXT_ENCODER = 22_700_000_000
 """Bytes of Wan's UMT5-XXL encoder in float32. Captions are read on the CPU."""
-WAYS: tuple[dict[str, Any], ...] = ({"shard": True}, {"checkpointing": True}, {"frozen": "bfloat16"}, {"offload": True})
+WAYS: tuple[dict[str, Any], ...] = (
+    {"shard": True},
+    {"checkpointing": True},
+    {"frozen": "bfloat16"},
+    {"offload": True},
+    *({"sequence": ranks} for ranks in (2, 4, 8)),
+)
 """What makes a layout smaller, those first that cost least."""
 MOMENTS = {
     "student": "when the student's losses are made",
@@ -56,11 +63,11 @@ def demands(recipe: Recipe, layout: Layout, gpus: tuple[int, ...], memory: int) 
 
     Raises WrongUse where its batch does not divide."""
     videos = layout.micro or 1
+    check_heads(recipe, layout)
     for n in gpus:
-        if recipe.batch % (n * videos):
-            raise WrongUse(f"a batch of {recipe.batch} is no multiple of {n} GPUs × {videos} videos; choose other numbers")
+        parts(recipe.batch, n, replace(layout, micro=videos))
     frozen = "bfloat16" if layout.rounded(learns=False) else "float32"  # as it computes, whatever it is kept in
-    rounding = Layout(compute=layout.products, frozen=frozen, checkpointing=layout.checkpointing)
+    rounding = Layout(compute=layout.products, frozen=frozen, checkpointing=layout.checkpointing, sequence=layout.sequence)
     found = forecast(recipe, rounding, videos, CUTS)
     return [demand(found, layout, n, memory) for n in gpus]
 
@@ -109,11 +116,20 @@ def remedy(recipe: Recipe, found: Demand) -> Demand:
     """What it needs with the options that make it smaller, one more at a time until it fits, or with all of them."""
     layout = found.layout
     for change in WAYS:
-        if found.fits or ("shard" in change and (layout.sharded or found.gpus == 1)):
+        if found.fits or not _possible(change, recipe, found):
             continue
         layout = replace(layout, **change)
         (found,) = demands(recipe, layout, (found.gpus,), found.memory)
     return found
+
+
+def _possible(change: dict[str, Any], recipe: Recipe, found: Demand) -> bool:
+    if "shard" in change:
+        return not found.layout.sharded and found.gpus > 1
+    ranks = change.get("sequence", 1)
+    return ranks == 1 or (
+        ranks > found.layout.sequence and found.gpus % ranks == 0 and not any(h % ranks for h in heads(recipe))
+    )
 
 
 def flags(layout: Layout) -> str:
@@ -122,7 +138,9 @@ def flags(layout: Layout) -> str:
     said += [f"--micro {layout.micro}"] if layout.micro else []
     said += [f"--compute {layout.compute}"] if layout.compute else []
     said += [f"--frozen {layout.frozen}"] if layout.frozen != "float32" else []
-    return " ".join(said + [f"--{name}" for name in ("shard", "checkpointing", "offload") if vars(layout)[name]])
+    said += [f"--{name}" for name in ("shard", "checkpointing", "offload") if vars(layout)[name]]
+    said += [f"--sequence {layout.sequence}"] if layout.sequence > 1 else []
+    return " ".join(said)
 
 
 def counts(text: str) -> tuple[int, ...]:
@@ -163,7 +181,10 @@ def _head(recipe: Recipe, layout: Layout) -> list[str]:
     stages = {"student": recipe, "teacher": recipe.teacher, "critics": recipe.critic_init or recipe.teacher}
     sizes = [f"{role} {_blocks(stage)}" for role, stage in stages.items() if stage and (role != "critics" or recipe.critic)]
     at_once = "one video at once" if videos == 1 else f"{videos} videos at once"
-    said = [", ".join(sizes), f"a batch of {recipe.batch}, {at_once} on each GPU: --micro {videos}"]
+    where, asked = "on each GPU", f"--micro {videos}"
+    if layout.sequence > 1:
+        where, asked = f"on every {layout.sequence} GPUs", f"{asked} --sequence {layout.sequence}"
+    said = [", ".join(sizes), f"a batch of {recipe.batch}, {at_once} {where}: {asked}"]
     if recipe.lora:
         said.append(f"low-rank changes learn, of rank {recipe.lora.rank}; all other weights have no gradients and no moments")
     if recipe.text:

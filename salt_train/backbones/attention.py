@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from salt_train.backbones.base import Causal
+from salt_train.backbones.ulysses import SINGLE, Cut, Ulysses
 from salt_train.caches.base import KVCache, picked
 
 Pair = tuple[Tensor, Tensor]
@@ -92,11 +93,13 @@ class Chunked(Sight):
 
 class Rotation(tuple[Tensor, Tensor]):
     """What diffusers hands to its processors, interleaved cosines and sines (1, tokens, 1, D), and what ours use: `turn`, the
-    same as complex numbers (1, tokens, 1, D/2), `key_turn`, which lacks time where places move, and the `sight`."""
+    same as complex numbers (1, n, 1, D/2) for the n tokens that are here, `key_turn`, which lacks time where places move, the
+    `sight`, and the `cut` of the pass's tokens among processes."""
 
     turn: Tensor
     key_turn: Tensor
     sight: Sight
+    cut: Cut
 
 
 class Rope(nn.Module):
@@ -110,6 +113,8 @@ class Rope(nn.Module):
         self.dims, self.patch, self.theta = (stock.t_dim, stock.h_dim, stock.w_dim), tuple(stock.patch_size), theta
         self.made: dict[tuple[Any, ...], tuple[Tensor, ...]] = {}
         self.sight: Sight | None = None
+        self.among: Ulysses = SINGLE
+        self.cut = SINGLE.cut(0)  # of the pass at hand
 
     @contextmanager
     def showing(self, sight: Sight) -> Iterator[None]:
@@ -124,9 +129,11 @@ class Rope(nn.Module):
         frames, height, width = (n // p for n, p in zip(x.shape[2:], self.patch, strict=True))
         sight = self.sight or Sight(frames)
         turn, *stock = self._kept(sight.places, (height, width), x)
+        key_turn = self._kept((0,) * len(sight.places), (height, width), x)[0] if sight.moving else turn
+        self.cut = self.among.cut(turn.shape[1])
         rotation = Rotation(stock)
-        rotation.turn, rotation.sight = turn, sight
-        rotation.key_turn = self._kept((0,) * len(sight.places), (height, width), x)[0] if sight.moving else turn
+        rotation.sight, rotation.cut = sight, self.cut
+        rotation.turn, rotation.key_turn = turn[:, self.cut.mine], key_turn[:, self.cut.mine]
         sight.enter(self, x, height * width)
         return rotation
 
@@ -203,10 +210,11 @@ class FastAttention:
     ) -> Tensor:
         a: Any = attn  # nn.Module hides the types of its parts
         if rotary_emb is not None:
-            self.rotation = rotary_emb
+            self.rotation, cut = rotary_emb, rotary_emb.cut
             query = turned(a.to_q(hidden_states), a.norm_q, rotary_emb.turn)
             key = turned(a.to_k(hidden_states), a.norm_k, rotary_emb.key_turn)
-            out = rotary_emb.sight(self.layer, query, key, a.to_v(hidden_states), a.heads)
+            query, key, value = cut.heads(query, key, a.to_v(hidden_states))
+            out = cut.back(rotary_emb.sight(self.layer, query, key, value, a.heads // cut.among.ranks))
         else:
             rotation, self.rotation = self.rotation, None
             sight = rotation.sight if rotation is not None else None

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from salt_train.backbones.ulysses import Ulysses
 from salt_train.caches.base import CachePolicy
 
 
@@ -60,6 +61,11 @@ class Backbone(ABC, nn.Module):
     def recompute(self) -> None:
         """From now on a backward pass computes the inside of every block again, instead of keeping it."""
         raise ValueError(f"{type(self).__name__} has no blocks that can be computed again; train it without checkpointing")
+
+    def share(self, among: Ulysses) -> None:
+        """From now on every pass is made by all processes of `among` together; each calls with the same numbers and gets the
+        same. A cache then holds this process's heads alone."""
+        raise ValueError(f"{type(self).__name__} has no heads that processes can share; train it without --sequence")
 
     @abstractmethod
     def forward(

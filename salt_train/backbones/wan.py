@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from salt_bench import record
 from salt_train.backbones.attention import Chunked, FastAttention, Recall, Rope, Sight, caption
 from salt_train.backbones.base import Backbone, Causal, Output, gathered
+from salt_train.backbones.ulysses import Ulysses
 from salt_train.caches.base import CachePolicy, KVCache, frame_bytes
 from salt_train.flow import wide
 
@@ -110,7 +111,7 @@ class Wan(Backbone):
             with gathered(self.net):
                 tokens = self.net.condition_embedder.text_embedder(cond)
             text = tuple(self._caption(block, tokens) for block in self.net.blocks)
-        nothing = cond.new_zeros(len(cond), 0, self.spec.width, dtype=self.compute)
+        nothing = cond.new_zeros(len(cond), 0, self.spec.width // self.net.rope.among.ranks, dtype=self.compute)
         empty = tuple(nothing for _ in self.net.blocks)
         return KVCache(policy, 0, (), empty, empty, text)
 
@@ -122,7 +123,8 @@ class Wan(Backbone):
         level = torch.full((len(x),), sigma, dtype=torch.float32, device=x.device)
         written = self._run(x, level, cond, Recall(cache, x.shape[2]), cache.seen, -1).written
         after = cache.extended(written, x.shape[2])
-        assert after.bytes == len(x) * len(after.frames) * self.spec.frame_bytes(x.shape[1:], after.keys[0].element_size())
+        frame = self.spec.frame_bytes(x.shape[1:], after.keys[0].element_size()) // self.net.rope.among.ranks
+        assert after.bytes == len(x) * len(after.frames) * frame
         return after
 
     def pieces(self) -> Sequence[nn.Module]:
@@ -130,6 +132,28 @@ class Wan(Backbone):
 
     def recompute(self) -> None:
         self.net.enable_gradient_checkpointing()
+
+    def share(self, among: Ulysses) -> None:
+        if self.spec.heads % among.ranks:
+            raise ValueError(f"{among.ranks} processes share the heads of a network, and this one has {self.spec.heads}")
+        net = self.net
+        net.rope.among = among
+
+        def tokens(module: Any, args: Any, out: Tensor) -> Tensor:  # (B, D, F, h, w)
+            return net.rope.cut.split(out.flatten(2), 2)[..., None, None]
+
+        def conditions(module: Any, args: Any, out: tuple[Any, ...]) -> tuple[Any, ...]:
+            """Of time for the head, of time for the blocks (B, 6·D) or of each token (B, tokens, 6·D), captions, image."""
+            cut, (head, time, *texts) = net.rope.cut, out
+            return (
+                head,
+                cut.split(time) if time.ndim == 3 else cut.same(time),
+                *(t if t is None else cut.same(t) for t in texts),
+            )
+
+        net.patch_embedding.register_forward_hook(tokens)
+        net.condition_embedder.register_forward_hook(conditions)
+        net.norm_out.register_forward_pre_hook(lambda _module, args: (net.rope.cut.gathered(args[0]),))
 
     def _whole(self, x: Tensor, sigma: Tensor, cond: Tensor, causal: Causal, tap: int) -> Output:
         """All chunks in one pass; under teacher forcing the clean video goes in front and its outputs are dropped."""
@@ -155,7 +179,8 @@ class Wan(Backbone):
             (net,) = self.net(torch.cat([x * scale, self.places(x, first).to(x.dtype)], 1), time, cond, return_dict=False)
         if hook is not None:
             hook.remove()
-        return Output(a * x + b * net.to(x.dtype), tokens[0].to(x.dtype) if tokens else None, tuple(sight.written))
+        features = self.net.rope.cut.gathered(tokens[0]).to(x.dtype) if tokens else None
+        return Output(a * x + b * net.to(x.dtype), features, tuple(sight.written))
 
     def places(self, x: Tensor, first: int) -> Tensor:
         """The coordinate channels of frames `first` … of the video, (B, 2·waves·3, F, H, W)."""

@@ -29,6 +29,8 @@ WAYS = {
     "2 sharded, checkpointing": (2, Layout(shard=True, checkpointing=True)),
     "2 sharded in parts": (2, Layout(shard=True, micro=1)),
     "4 sharded": (4, Layout(shard=True)),
+    "a team of 2": (2, Layout(sequence=2)),
+    "2 teams of 2, sharded, checkpointing": (4, Layout(sequence=2, shard=True, checkpointing=True)),
 }
 METHODS = {"dmd": dmd, "sc_dmd": sc_dmd, "salt": salt}
 
@@ -62,11 +64,20 @@ def apart(one: list[dict[str, float]], two: list[dict[str, float]]) -> float:
 
 
 def moves() -> Iterator[tuple[str, str]]:
-    some = ("1", "2", "4", "1 sharded", "2 sharded", "2 sharded in parts")
+    some = (
+        "1",
+        "2",
+        "4",
+        "1 sharded",
+        "2 sharded",
+        "2 sharded in parts",
+        "a team of 2",
+        "2 teams of 2, sharded, checkpointing",
+    )
     yield from ((a, b) for a, b in itertools.product(some, some) if a != b)
 
 
-@pytest.mark.parametrize(("before", "after"), moves(), ids=lambda way: way.replace(" ", "-"))
+@pytest.mark.parametrize(("before", "after"), moves(), ids=lambda way: way.replace(" ", "-").replace(",", ""))
 def test_a_killed_run_goes_on_with_others(
     before: str, after: str, fresh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from salt_train.objectives.base import Objective
 from salt_train.objectives.dmd import DMD
 from salt_train.objectives.self_consistency import SelfConsistency
 from salt_train.objectives.teacher_forcing import TeacherForcing
+from salt_train.parallel import crew
 from salt_train.plan import Demand, amount, counts, demands, flags, page, remedy
 from salt_train.recipe import Recipe
 from salt_train.steps import Steps
@@ -82,6 +83,8 @@ CASES = {
     "Salt": (large(on_four(DMD(), SelfConsistency(), ALIGNED), 512, 4, 6), PLAIN),
     "Teacher Forcing": (large(forcing(), 1024, 2, 12), PLAIN),
 }
+TEAM = "Salt by a team of two"
+BY_TWO = {TEAM: (CASES["Salt"][0], Layout(sequence=2))}
 
 
 def measured(recipe: Recipe, root: Path, layout: Layout) -> tuple[int, int]:
@@ -96,18 +99,18 @@ def measured(recipe: Recipe, root: Path, layout: Layout) -> tuple[int, int]:
         ledger.book(KEPT, (t for state in states for t in state.values()))
         kept = ledger.live[KEPT]
         ledger.start()
-        update(nets, recipe, steps, 0)
+        update(nets, recipe, steps, 0, crew(recipe.batch, layout))
         assert ledger.live[KEPT] == kept
     return kept, kept + int(ledger.peaks[0])
 
 
 def said(recipe: Recipe, layout: Layout) -> Demand:
-    (found,) = demands(recipe, replace(layout, micro=recipe.batch), (1,), 10**9)
+    (found,) = demands(recipe, replace(layout, micro=recipe.batch), (layout.sequence,), 10**9)
     return found
 
 
 def within_a_tenth(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe, layout = CASES[name]
+    recipe, layout = (CASES | BY_TWO)[name]
     monkeypatch.setattr(training, "fill", lambda net, stage, root: None)  # random weights are as large as trained ones
     found, (kept, wanted) = said(recipe, layout), measured(recipe, root, layout)
     lasting = found.bytes - found.rows["keys and values"] - found.rows["activations and gradients"]
@@ -128,7 +131,7 @@ def test_a_batch_is_cut_as_it_will_be() -> None:
     one, eight = demands(recipe, Layout(shard=True), (1, 8), 10**9)
     assert one.rows["critic0: moments"] == 8 * eight.rows["critic0: moments"] == 2 * one.rows["critic0"]
     assert one.rows["gathered weights"] == eight.rows["gathered weights"] > 0
-    with pytest.raises(WrongUse, match="a batch of 6 is no multiple of 4 GPUs × 1 videos"):
+    with pytest.raises(WrongUse, match="a batch of 6 does not divide among 4 processes"):
         demands(replace(recipe, batch=6), PLAIN, (4,), 10**9)
 
 
@@ -143,6 +146,27 @@ def test_what_does_not_fit_is_made_smaller_until_it_does() -> None:
     assert "1 GPU: --micro 16 --checkpointing (" in page(recipe, [found])
     hopeless = replace(found, memory=roomy.rows["student"])
     assert "too large even with --micro 16 --frozen bfloat16 --checkpointing --offload" in page(recipe, [hopeless])
+
+
+def test_a_team_shares_what_a_video_needs() -> None:
+    """Networks are the same; keys and values are cut, activations but for what lies outside the blocks."""
+    recipe, layout = replace(large(on_four(DMD()), 64, 4, 8), critic_updates=1), Layout(micro=4)
+    (one,), (two,) = (demands(recipe, replace(layout, sequence=n), (n,), 10**9) for n in (1, 2))
+    assert one.rows["student"] == two.rows["student"]
+    assert one.rows["keys and values"] == 2 * two.rows["keys and values"] > 0
+    assert 1.6 < one.rows["activations and gradients"] / two.rows["activations and gradients"] <= 2
+    assert "4 videos at once on every 2 GPUs: --micro 4 --sequence 2" in page(recipe, [two])
+    with pytest.raises(WrongUse, match="a network of this run has 8 heads"):
+        demands(recipe, Layout(sequence=3), (3,), 10**9)
+
+
+def test_several_gpus_share_a_video_where_nothing_else_helps() -> None:
+    recipe = large(student(DMD()), 64, 2, 2)
+    layout = Layout(shard=True, checkpointing=True, frozen="bfloat16", offload=True)
+    (team,) = demands(recipe, replace(layout, sequence=2), (2,), 10**9)
+    (found,) = demands(recipe, layout, (2,), int(team.bytes / 0.92))
+    assert not found.fits
+    assert (flags(remedy(recipe, found).layout), remedy(recipe, found).fits) == (f"{flags(layout)} --sequence 2", True)
 
 
 def test_amounts_of_memory() -> None:

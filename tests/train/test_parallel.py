@@ -14,13 +14,13 @@ from crews import KILLED, close, dmd, kill_after, losses, salt, sc_dmd, together
 from tiny import quiet
 
 from salt_bench.errors import WrongUse
-from salt_train import checkpoint
+from salt_train import checkpoint, launch
 from salt_train import train as training
 from salt_train.layout import PLAIN, Layout
-from salt_train.parallel import Crew, Share, crew
+from salt_train.parallel import Crew, Share, batched, crew, parts
 from salt_train.recipe import Recipe
 
-SHARDED = Layout(shard=True)
+SHARDED, TEAM = Layout(shard=True), Layout(sequence=2)
 Rows = list[dict[str, float]]
 
 
@@ -50,6 +50,28 @@ def test_shares_are_the_batch() -> None:
         Share(0, 3).of(4)
 
 
+def test_gradients_are_sent_a_few_at_a_time() -> None:
+    sizes = (3, 9, 1, 2, 12, 4)
+    found = [[t.numel() for t in some] for some in batched([torch.zeros(n) for n in sizes], 10)]
+    assert found == [[3, 9], [1, 2, 12], [4]]
+
+
+def test_a_team_has_one_share() -> None:
+    crews = [Crew(rank, 4, 2, TEAM) for rank in range(4)]
+    assert [one.shares() for one in crews] == 2 * [[Share(0, 4), Share(1, 4)]] + 2 * [[Share(2, 4), Share(3, 4)]]
+    whole = torch.arange(6.0).view(1, 6)
+    assert torch.equal(torch.cat([one.heads(whole) for one in crews[:2]], 1), whole)
+
+
+def test_a_team_that_cannot_be_is_named(root: Path) -> None:
+    with pytest.raises(WrongUse, match="3 processes do not divide into teams of 2; change their number or --sequence"):
+        parts(12, 3, TEAM)
+    with pytest.raises(WrongUse, match="a batch of 3 does not divide among 2 teams of 2 processes"):
+        parts(3, 4, TEAM)
+    with pytest.raises(WrongUse, match="a network of this run has 2 heads; choose a number that divides it"):
+        launch.train(dmd(), root, 3, Layout(sequence=3))
+
+
 def test_a_batch_that_does_not_divide_into_parts_is_named() -> None:
     assert crew(12, Layout(micro=4)).shares() == [Share(0, 3), Share(1, 3), Share(2, 3)]
     with pytest.raises(
@@ -60,8 +82,15 @@ def test_a_batch_that_does_not_divide_into_parts_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("make", "ranks", "layout"),
-    [(dmd, 2, PLAIN), (sc_dmd, 2, PLAIN), (salt, 2, PLAIN), (sc_dmd, 1, Layout(micro=1)), (sc_dmd, 2, SHARDED)],
-    ids=["dmd in two", "sc_dmd in two", "salt in two", "sc_dmd in four parts", "sc_dmd in two, sharded"],
+    [
+        (dmd, 2, PLAIN),
+        (sc_dmd, 2, PLAIN),
+        (salt, 2, PLAIN),
+        (sc_dmd, 1, Layout(micro=1)),
+        (sc_dmd, 2, SHARDED),
+        (salt, 2, TEAM),
+    ],
+    ids=["dmd in two", "sc_dmd in two", "salt in two", "sc_dmd in four parts", "sc_dmd in two, sharded", "salt by a team"],
 )
 def test_twenty_updates_have_the_losses_of_one_process(
     make: Callable[[], Recipe], ranks: int, layout: Layout, root: Path, elsewhere: Callable[[], Path]
@@ -106,7 +135,10 @@ def test_a_killed_run_goes_on_with_others(
 
 
 @pytest.mark.usefixtures("often")
-@pytest.mark.parametrize(("before", "after"), [((2, PLAIN), (1, Layout(micro=1))), ((1, PLAIN), (2, SHARDED))])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((2, PLAIN), (1, Layout(micro=1))), ((1, PLAIN), (2, SHARDED)), ((2, TEAM), (1, PLAIN)), ((1, PLAIN), (2, TEAM))],
+)
 def test_a_long_video_goes_on_with_others(
     before: tuple[int, Layout], after: tuple[int, Layout], root: Path, elsewhere: Callable[[], Path]
 ) -> None:
