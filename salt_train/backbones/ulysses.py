@@ -1,8 +1,9 @@
 """One video on several processes (DeepSpeed-Ulysses, arXiv 2309.14509): between attentions a process has some of the tokens,
 within attention all tokens of some of the heads, and one exchange leads from the one to the other and back.
 
-What lies outside the blocks every process computes whole. Gradients follow one rule, so that the mean over the processes is
-right for every weight: outside the blocks each has the whole gradient, inside its part of it times the number of processes.
+What lies outside the blocks every process computes whole, from the same numbers. On the way back every process has the whole
+gradient there, and what enters the blocks is its own part times the number of processes: so the mean over the processes is the
+gradient of every weight. Of the latents, which lead on to other passes, that mean is made at once.
 """
 
 from __future__ import annotations
@@ -77,13 +78,12 @@ class Cut:
     def mine(self) -> slice:
         return self.parts[self.among.rank]
 
-    def same(self, x: Tensor) -> Tensor:
-        """What every process has whole, for the use of some tokens only."""
-        return x if self.alone or not x.requires_grad else _Same.apply(x, self.among)
-
     def split(self, x: Tensor, dim: int = 1) -> Tensor:
-        """This process's tokens of those that every process has, along `dim`."""
-        return x if self.alone else self.same(x).narrow(dim, self.mine.start, self.sizes[self.among.rank])
+        """This process's tokens of those that every process has, along `dim`; the gradient of x is whole in every process."""
+        if self.alone:
+            return x
+        same = _Same.apply(x, self.among) if x.requires_grad else x
+        return same.narrow(dim, self.mine.start, self.sizes[self.among.rank])
 
     def gathered(self, x: Tensor) -> Tensor:
         """All tokens (B, tokens, …) of those that each process has (B, n, …)."""

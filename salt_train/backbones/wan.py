@@ -142,17 +142,13 @@ class Wan(Backbone):
         def tokens(module: Any, args: Any, out: Tensor) -> Tensor:  # (B, D, F, h, w)
             return net.rope.cut.split(out.flatten(2), 2)[..., None, None]
 
-        def conditions(module: Any, args: Any, out: tuple[Any, ...]) -> tuple[Any, ...]:
-            """Of time for the head, of time for the blocks (B, 6·D) or of each token (B, tokens, 6·D), captions, image."""
-            cut, (head, time, *texts) = net.rope.cut, out
-            return (
-                head,
-                cut.split(time) if time.ndim == 3 else cut.same(time),
-                *(t if t is None else cut.same(t) for t in texts),
-            )
+        def times(module: Any, args: Any, out: tuple[Any, ...]) -> tuple[Any, ...]:
+            """For the blocks, time is (B, 6·D), or (B, tokens, 6·D) where every token has its own."""
+            head, blocks, *texts = out
+            return head, blocks if blocks.ndim == 2 else blocks[:, net.rope.cut.mine], *texts
 
         net.patch_embedding.register_forward_hook(tokens)
-        net.condition_embedder.register_forward_hook(conditions)
+        net.condition_embedder.register_forward_hook(times)
         net.norm_out.register_forward_pre_hook(lambda _module, args: (net.rope.cut.gathered(args[0]),))
 
     def _whole(self, x: Tensor, sigma: Tensor, cond: Tensor, causal: Causal, tap: int) -> Output:
