@@ -1,4 +1,4 @@
-"""Published few-step models based on Wan 2.1, each an arm once its file is fetched and converted.
+"""Wan 2.1 and published few-step models based on it, each an arm once its file is fetched and converted.
 
 An entry says where the weights are, which of a file's networks is meant, and how its authors sample it, as far as that is
 written down: READMEs and configurations of the projects, and model cards. Grids are exact noise levels, as everywhere here.
@@ -125,7 +125,15 @@ def _anyflow(name: str, repo: str, network: WanSpec) -> Released:
     return Released(name, repo, TRANSFORMER, None, network=network, licence="other", note=ANYFLOW_NOTE.format(repo))
 
 
+def _wan(name: str, repo: str, network: WanSpec, scores: str = "") -> Released:
+    """Wan 2.1 itself, whose students all others are."""
+    note = "the teacher of those below; UniPC's steps there"
+    return Released(name, repo, TRANSFORMER, wan21.GUIDED, network=network, licence=APACHE, scores_as=scores, note=note)
+
+
 RELEASED = (
+    _wan("wan21-1.3b", wan21.SMALL, wan21.WAN_1B, "Wan 2.1 1.3B"),
+    _wan("wan21-14b", wan21.LARGE, wan21.WAN_14B),
     Released(
         "self-forcing", SELF_FORCING, "checkpoints/self_forcing_dmd.pt", CHUNKWISE, "generator_ema", scores_as="Self Forcing"
     ),

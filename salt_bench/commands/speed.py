@@ -40,7 +40,9 @@ def speed(
     arms: Annotated[
         list[str],
         typer.Argument(
-            metavar="ARM…", help="Checkpoints, released:NAME, or random:NAME: full size, random weights.", show_default=False
+            metavar="ARM…",
+            help="Checkpoints, released:NAME, or random:NAME[@steps=4]: full size, random weights.",
+            show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Option(help="Write scores.jsonl, speed.json and the page here.", show_default=False)],

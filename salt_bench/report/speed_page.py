@@ -196,20 +196,26 @@ def _cell(value: float | None, digits: int) -> Cell:
 
 def _subjects(speeds: Speeds) -> Table:
     """What was run."""
-    columns = ("Arm", "Network", "Width × blocks", "Steps", "Chunk", "Memory", "Latent", "Numbers")
+    columns = ("Arm", "Network", "Width × blocks", "Steps", "NFE", "Chunk", "Memory", "Latent", "Numbers")
     rows = tuple(map(_subject, speeds.summary["arms"]))
-    return Table("arms", "What was run", "Batch 1, one video at a time.", columns, rows, len(columns))
+    caption = (
+        "Batch 1, one video at a time. NFE: evaluations of the network, two for a step under guidance; a causal model takes as "
+        "many for each chunk, and as many as for one step to remember it."
+    )
+    return Table("arms", "What was run", caption, columns, rows, len(columns))
 
 
 def _subject(about: Mapping[str, Any]) -> tuple[Cell, ...]:
     spec, sampling, network = about["network"], about["sampling"], about["running"]["network"]
     chunks = sampling.get("chunks")
+    steps = len(sampling["grid"]) - bool(sampling.get("drop_last"))
     cache = "" if chunks is None or network in ("recompute", "stock") else _cache(chunks["cache"])
     said = (
         about["arm"],
         network,
         f"{spec['width']} × {spec['layers']}",
-        str(len(sampling["grid"])),
+        str(steps),
+        str(steps * (1 if sampling["guidance"] == 1 else 2)),
         BLANK if chunks is None else f"{chunks['size']} latent frames",
         cache or BLANK,
         " × ".join(map(str, about["latent"])),
@@ -238,7 +244,8 @@ def _methods(speeds: Speeds) -> Iterator[str]:
     yield (
         "A piece counts when the device has finished it, not when it is queued; work is queued at most one piece ahead. Peak: "
         "tensors on a GPU, all of the process on a CPU. Stock: diffusers' pipeline as it comes, all frames at once, at as many "
-        "evaluations. Compiled: swift's network, and the decoder of all but stock."
+        "evaluations, a guided step's one after the other where ours are one batch. "
+        "Compiled: swift's network, and the decoder of all but stock."
     )
 
 

@@ -14,11 +14,11 @@ from salt_train.backbones.base import Backbone, frozen
 from salt_train.backbones.wan import Wan
 from salt_train.codecs import Fitted
 from salt_train.codecs.captions import Captions
-from salt_train.codecs.umt5 import UMT5Captions
+from salt_train.codecs.umt5 import NEGATIVE, UMT5Captions
 from salt_train.codecs.wan_vae import WanVAEWeights
 from salt_train.live.cast import Cast
 from salt_train.live.recompute import Recompute
-from salt_train.live.sampler import LiveSampler, Speaks
+from salt_train.live.sampler import LiveSampler, Reader
 from salt_train.live.swift import Swift
 from salt_train.prompt_file import PromptFile
 from salt_train.recipe import Sampling
@@ -35,11 +35,11 @@ def going(sampler: FlowSampler, running: Running) -> Live:
     if not isinstance(sampler.net, Wan):
         raise WrongUse(f"speed is measured of Wan transformers, got a {type(sampler.net).__name__}")
     world = sampler.captions.world
-    reads, codec = spoken(sampler.captions, running), copy.deepcopy(sampler.codec)
-    return live(sampler.net, codec, reads, lambda text: asked(world, text), sampler.sampling, running)
+    reader, codec = reading(sampler.captions, running), copy.deepcopy(sampler.codec)
+    return live(sampler.net, codec, reader, lambda text: asked(world, text), sampler.sampling, running)
 
 
-def live(net: Wan, codec: Fitted, reads: Speaks, asks: Callable[[str], Prompt], sampling: Sampling, running: Running) -> Live:
+def live(net: Wan, codec: Fitted, reader: Reader, asks: Callable[[str], Prompt], sampling: Sampling, running: Running) -> Live:
     """The model, run as `running` says.
 
     Raises WrongUse for a way of running that there is not, UserError for a device that is not there."""
@@ -60,7 +60,7 @@ def live(net: Wan, codec: Fitted, reads: Speaks, asks: Callable[[str], Prompt], 
         sampling,
         latent,
         spec.fps,
-        reads,
+        reader,
         codec.stream,
         running,
         spec.frames_of,
@@ -112,9 +112,9 @@ def worded(text: str) -> Prompt:
     return Prompt("speed", text or ANY, "speed")
 
 
-def spoken(captions: Captions | UMT5Captions, running: Running) -> Speaks:
+def reading(captions: Captions | UMT5Captions, running: Running) -> Reader:
     """Reads every caption anew, as someone who types it waits for it."""
     if isinstance(captions, UMT5Captions):
         captions.move(running.device, DTYPES[running.dtype])
-        return lambda prompt: captions.encode(prompt.text)[None]
-    return lambda prompt: captions([prompt]).to(running.device)
+        return Reader(lambda prompt: captions.encode(prompt.text)[None], lambda like: captions.encode(NEGATIVE)[None])
+    return Reader(lambda prompt: captions([prompt]).to(running.device), captions.null)
