@@ -17,6 +17,7 @@ from salt_train.codecs.captions import Captions
 from salt_train.codecs.umt5 import NEGATIVE, UMT5Captions
 from salt_train.codecs.wan_vae import WanVAEWeights
 from salt_train.live.cast import Cast
+from salt_train.live.graphs import CudaGraphs
 from salt_train.live.recompute import Recompute
 from salt_train.live.sampler import LiveSampler, Reader
 from salt_train.live.swift import Swift
@@ -83,6 +84,10 @@ def checked(running: Running, sampling: Sampling) -> torch.dtype:
         raise WrongUse(f"a dtype is {', '.join(DTYPES)}, got {running.dtype!r}")
     if running.network == "recompute" and sampling.chunks is None:
         raise WrongUse("a model that makes all frames at once has no history to recompute: leave that network out")
+    if running.graphs and running.network != "swift":
+        raise WrongUse(f"swift's evaluations are recorded as graphs, those of {running.network} are not: leave graphs out")
+    if running.graphs and torch.device(running.device).type != "cuda":
+        raise WrongUse(f"CUDA graphs are a GPU's, there are none on {running.device}: use --device cuda or leave --graphs out")
     if torch.device(running.device).type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"there is no {running.device} here: use --device cpu")
     return DTYPES[running.dtype]
@@ -93,7 +98,7 @@ def network(net: Wan, chunks: Chunks | None, frames: int, dtype: torch.dtype, ru
     frozen(net)
     if running.network == "swift":
         room = max(chunks.sees(frames)) if chunks else 0
-        return Swift(net, room, dtype, running.compiled)
+        return Swift(net, room, dtype, running.compiled, CudaGraphs() if running.graphs else None)
     plain = net if dtype == torch.float32 else Cast(net, dtype)
     return Recompute(plain) if running.network == "recompute" else plain
 

@@ -18,6 +18,7 @@ from salt_train.backbones.base import Backbone
 from salt_train.backbones.wan import WanSpec
 from salt_train.live import work
 from salt_train.live.stopwatch import Mark, Queue
+from salt_train.live.swift import Swift
 from salt_train.recipe import Sampling
 from salt_train.rollout import Chunks, Context, Mover, Renoise, walk
 
@@ -146,7 +147,7 @@ class LiveSampler:
         return sides * work.chunked(spec, self.latent, self.words, self.chunks, steps, again)
 
     def peak(self) -> int:
-        return self.queue.peak()
+        return self.queue.peak() + (self.net.recorded_bytes if isinstance(self.net, Swift) else 0)
 
     def notes(self) -> Mapping[str, Any]:
         return {
