@@ -17,7 +17,6 @@ from salt_bench import record, words
 from salt_bench.errors import WrongUse
 from salt_bench.rng import Draws
 from salt_bench.types import Live, Log, Prompt, Running, Sampler
-from salt_train import released
 from salt_train.backbones.wan import Wan, WanSpec
 from salt_train.codecs.umt5 import NEGATIVE
 from salt_train.codecs.wan_vae import WanVAE, WanVAEWeights
@@ -25,6 +24,7 @@ from salt_train.flow import even
 from salt_train.live.ready import checked, live, worded
 from salt_train.live.sampler import Reader
 from salt_train.recipe import Sampling
+from salt_train.released_models import find
 from salt_train.setups.wan21 import SHIFT
 
 PREFIX = "random:"
@@ -64,11 +64,13 @@ class Untrained:
         return live(net, vae, Reader(captions, captions.null), worded, self.sampling, running)
 
     def _network(self) -> WanSpec:
-        found = replace(released.find(self.entry).network, timeless=self.sampling.chunks is not None)
+        network = find(self.entry).network
+        assert isinstance(network, WanSpec)
+        found = replace(network, timeless=self.sampling.chunks is not None)
         return replace(found, width=96, heads=4, layers=2, hidden=192, frequencies=64) if self.miniature else found
 
     def _codec(self) -> WanVAE:
-        frames, height, width = released.find(self.entry).clip
+        frames, height, width = find(self.entry).clip
         return WanVAE("", frames, 64, 64) if self.miniature else WanVAE("", frames, height, width)
 
     def prepare(self, seed: int, workdir: Path, log: Log) -> bool:
@@ -143,9 +145,11 @@ def untrained_arm(word: str) -> Untrained | None:
     if not word.startswith(PREFIX):
         return None
     name, _, rest = word.removeprefix(PREFIX).partition("@")
-    settings, entry = rest.split(",") if rest else [], released.find(name)
+    settings, entry = rest.split(",") if rest else [], find(name)
     if entry.sampling is None:
         raise WrongUse(f"{entry.name} is not sampled here: {entry.note}")
+    if not isinstance(entry.network, WanSpec):
+        raise WrongUse(f"speed is measured of models that read captions alone, and videos of {entry.name} begin with a picture")
     made = Untrained(entry.name, entry.sampling, MINIATURE in settings)
     said = words.parsed(Settings, [setting for setting in settings if setting != MINIATURE])
     return made if said.steps is None else made.at(even(said.steps, SHIFT))
