@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from salt_bench import record
 from salt_bench.errors import UserError
 
 _ROOM = "free space and run the same command again; nothing finished is lost"
@@ -110,6 +111,14 @@ def known_digest(path: Path) -> str:
         if not (known.is_file() and re.fullmatch(r"[0-9a-f]{64}", known.read_text())):
             write_text(known, digest(there))
         return known.read_text()
+
+
+def folder_digest(place: Path, suffixes: tuple[str, ...]) -> str:
+    """Names and bytes of the files under `place` that end in one of `suffixes`."""
+    if not place.is_dir():
+        raise UserError(f"no folder {place}: name one that is there")
+    found = sorted(path for path in place.rglob("*") if path.suffix.lower() in suffixes)
+    return record.fingerprint({str(path.relative_to(place)): known_digest(path) for path in found})
 
 
 @contextmanager

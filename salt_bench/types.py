@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from salt_bench import record
+
 if TYPE_CHECKING:
     import torch
 
@@ -119,12 +121,19 @@ class Steppable(Protocol):
 class Running:
     """How a model is run where its speed counts. `network`: "swift" is the fastest way to the same numbers, "plain" the network
     as it is trained, "recompute" the plain one without a cache, which looks at the whole history at every step, "stock"
-    diffusers' own pipeline, all frames at once, at as many evaluations. `compiled`: what can be, by torch.compile."""
+    diffusers' own pipeline, all frames at once, at as many evaluations. `compiled`: what can be, by torch.compile. `graphs`:
+    swift's evaluations are recorded as CUDA graphs and repeated."""
 
     device: str = "cpu"
     dtype: str = "float32"
     network: str = "swift"
     compiled: bool = False
+    graphs: bool = record.added(False)
+
+    @property
+    def name(self) -> str:
+        """What distinguishes it from the other ways in which a model is run."""
+        return self.network + ("+graphs" if self.graphs else "")
 
 
 SCOPES = ("denoise", "denoise+decode", "end_to_end")

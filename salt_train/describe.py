@@ -8,7 +8,7 @@ from salt_train.caches.base import CachePolicy
 from salt_train.objectives.base import Objective
 from salt_train.objectives.gate import Gate
 from salt_train.recipe import Recipe, Sampling
-from salt_train.released import RELEASED, Released
+from salt_train.released_models import RELEASED, Released
 
 SCORES = "salt_bench/report/published_scores.csv"
 

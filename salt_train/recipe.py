@@ -49,6 +49,21 @@ class Sampling:
         if self.grid[:1] != (1.0,) or any(a <= b for a, b in pairwise((*self.grid, 0.0))):
             raise ValueError(f"a grid falls from 1 and stays above 0 (the final 0 is implied), got {self.grid}")
 
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The noise levels that are evaluated."""
+        return self.grid[:-1] if self.drop_last else self.grid
+
+    @property
+    def sides(self) -> int:
+        """Evaluations that a step costs: under guidance one with the caption and one without."""
+        return 1 if self.guidance == 1 else 2
+
+    @property
+    def nfe(self) -> int:
+        """Network evaluations of one clip, or of each of its chunks."""
+        return len(self.levels) * self.sides
+
 
 @dataclass(frozen=True)
 class Stream:

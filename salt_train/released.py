@@ -1,299 +1,137 @@
-"""Published few-step models based on Wan 2.1, each an arm once its file is fetched and converted.
-
-An entry says where the weights are, which of a file's networks is meant, and how its authors sample it, as far as that is
-written down: READMEs and configurations of the projects, and model cards. Grids are exact noise levels, as everywhere here.
-"""
+"""Published models as arms, once their files are fetched and converted: "released:NAME" on the command line."""
 
 from __future__ import annotations
 
-import difflib
 import json
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from salt_bench import words
 from salt_bench.errors import UserError, WrongUse
 from salt_train.backbones.wan import WanSpec
-from salt_train.caches.window import Window
+from salt_train.backbones.wan_image import MASKED, WanImageSpec
 from salt_train.codecs.umt5 import UMT5
 from salt_train.codecs.wan_vae import WanVAE
-from salt_train.flow import even, grid
+from salt_train.image_to_video import ImageToVideo
 from salt_train.published import TRANSFORMER
 from salt_train.recipe import Recipe, Sampling
-from salt_train.rollout import Chunks
+from salt_train.released_models import Released, find
 from salt_train.setups import wan21
 
 PREFIX = "released:"
 FOLDER = Path("runs/released")
 """Where `released:NAME` looks for NAME's folder; `released:NAME@FOLDER` names another."""
-NOT_STATED = "not stated"
-DENSE_PROMPTS = "MovieGenVideoBench_extended.txt; VBench all_dimension_extended.txt"
-
-RAW4, RAW2 = (1000, 750, 500, 250), (1000, 500)
-FOUR, TWO = grid(RAW4, wan21.SHIFT), grid(RAW2, wan21.SHIFT)
-REAL3 = (1.0, 0.757, 0.522)
-"""CausVid's and FastWan's list 1000, 757, 522: noise levels as they are, no shift is applied to them."""
-ANGLES = (1.5, 1.4, 1.0)
-"""rCM's steps after the first, as angles τ: x_τ = cos τ·x_0 + sin τ·ε."""
-RCM = (1.0, *(math.sin(t) / (math.cos(t) + math.sin(t)) for t in ANGLES))
-
-
-def _chunked(size: int, levels: tuple[float, ...] = FOUR, first: tuple[float, ...] = ()) -> Sampling:
-    """Fresh noise between steps, chunk by chunk, everything remembered."""
-    return Sampling(levels, update="sde", chunks=Chunks(size=size, first_grid=first))
-
-
-CHUNKWISE, FRAMEWISE = _chunked(3), _chunked(1)
-WINDOWED = Sampling(FOUR, update="sde", chunks=Chunks(size=3, cache=Window(window=12, sink=3)))
-MULTISTEP = Sampling(even(50, wan21.SHIFT), guidance=5.0, chunks=Chunks(size=3))
-"""An autoregressive teacher; its authors take UniPC's steps where these are Euler's."""
-FRAMEWISE_MULTISTEP = replace(MULTISTEP, chunks=Chunks(size=1))
+I2V = "image-to-video: beside the noise its network reads a picture (36 channels, CLIP's features)"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a word may say of a released model behind its folder: `pipeline` has VAE and text encoder (a folder in diffusers'
-    layout, or a hub's name); clips of another length and size than its authors'."""
+    """What a word may say of a released model behind its folder: `pipeline` has VAE and text encoder, and CLIP where videos
+    begin with a picture (a folder in diffusers' layout, or a hub's name; "": Wan's own); clips of another length and size than
+    its authors'; the folder of the `images` that videos begin with."""
 
-    pipeline: str = wan21.SMALL
+    pipeline: str = ""
     frames: int | None = None
     height: int | None = None
     width: int | None = None
+    images: str = ""
 
 
-@dataclass(frozen=True)
-class Released:
-    """One published model. `repo` and `file` are a hub's names, `take` is the network of the file that its authors run, `lora`
-    a file beside it that is merged in, `without` what is left out of its keys. `sampling` is None where the authors' way to run
-    it cannot be said here; `note` says why, and whatever differs from theirs. `scores_as` is what the table of published
-    scores calls it, "" where it has none."""
-
-    name: str
-    repo: str
-    file: str
-    sampling: Sampling | None
-    take: str = ""
-    lora: str = ""
-    without: tuple[str, ...] = ()
-    network: WanSpec = wan21.WAN_1B
-    clip: tuple[int, int, int] = (81, 480, 832)
-    """Frames, height and width."""
-    prompts: str = DENSE_PROMPTS
-    licence: str = NOT_STATED
-    scores_as: str = ""
-    note: str = ""
-
-    def fetch(self, folder: Path) -> str:
-        """What to do where its weights are not in `folder`."""
-        options = [f"--take {self.take}"] * bool(self.take) + [f"--without {text}" for text in self.without]
-        options += [f"--lora {Path(self.lora).name}"] * bool(self.lora)
-        files = " and ".join(filter(None, (self.file, self.lora)))
-        command = " ".join(["salt-train convert", Path(self.file).name, str(folder), *options])
-        return f"fetch {files} of {self.repo} (Hugging Face), then: {command}"
-
-
-SELF_FORCING = "gdhe17/Self-Forcing"
-CAUSAL_FORCING = "zhuhz22/Causal-Forcing"
-APACHE = "Apache-2.0"
-
-
-def _causal_forcing(
-    name: str, file: str, sampling: Sampling | None, take: str = "", scores: str = "", note: str = ""
-) -> Released:
-    return Released(f"causal-forcing{name}", CAUSAL_FORCING, file, sampling, take, licence=APACHE, scores_as=scores, note=note)
-
-
-def _staged(name: str, folder: str, few: Sampling, many: Sampling) -> Iterator[Released]:
-    """The stages before the last of Causal Forcing, chunk by chunk or frame by frame."""
-    yield _causal_forcing(
-        f"{name}-ar", f"{folder}/ar_diffusion.pt", many, "generator", note="a multi-step teacher; UniPC there"
-    )
-    yield _causal_forcing(f"{name}-ode", f"{folder}/causal_ode.pt", few)
-    yield _causal_forcing(f"{name}-cd", f"{folder}/causal_cd.pt", few)
-
-
-I2V = "image-to-video: beside the noise its network reads a picture (36 channels, CLIP's features), which no sampler here has"
-I2V_WAY = "diffusers:Wan-AI/Wan2.1-I2V-14B-480P-Diffusers@transformer=FOLDER,steps=4,guidance=1,images=PICTURES"
-RCM_NOTE = "reproduced by Tsinghua; starts at σ = 1 where theirs is 80/81"
-FASTWAN_NOTE = "trained with sparse attention, whose gate is left out: dense here"
-ANYFLOW_NOTE = "a flow map: its network takes a second time, which WanTransformer3DModel does not; diffusers:{} samples it"
-
-
-def _anyflow(name: str, repo: str, network: WanSpec) -> Released:
-    return Released(name, repo, TRANSFORMER, None, network=network, licence="other", note=ANYFLOW_NOTE.format(repo))
-
-
-RELEASED = (
-    Released(
-        "self-forcing", SELF_FORCING, "checkpoints/self_forcing_dmd.pt", CHUNKWISE, "generator_ema", scores_as="Self Forcing"
-    ),
-    Released("self-forcing-sid", SELF_FORCING, "checkpoints/self_forcing_sid.pt", CHUNKWISE, "generator_ema"),
-    Released("self-forcing-ode", SELF_FORCING, "checkpoints/ode_init.pt", CHUNKWISE, note="where Self Forcing starts"),
-    _causal_forcing("", "chunkwise/causal_forcing.pt", CHUNKWISE, "generator", "Causal Forcing"),
-    *_staged("", "chunkwise", CHUNKWISE, MULTISTEP),
-    _causal_forcing("-framewise", "framewise/causal_forcing.pt", FRAMEWISE, "generator_ema"),
-    *_staged("-framewise", "framewise", FRAMEWISE, FRAMEWISE_MULTISTEP),
-    _causal_forcing("++-2step", "causal-forcing++/framewise-2step.pt", _chunked(1, TWO, FOUR), "generator_ema"),
-    _causal_forcing("++-1step", "causal-forcing++/framewise-1step.pt", _chunked(1, (1.0,), FOUR), "generator_ema"),
-    _causal_forcing("-long", "chunkwise/longvideo.pt", None, note="denoises four chunks at once at staggered noise levels"),
-    Released(
-        "longlive",
-        "Efficient-Large-Model/LongLive-1.3B",
-        "models/longlive_base.pt",
-        WINDOWED,
-        "generator",
-        lora="models/lora.pt",
-        scores_as="LongLive",
-    ),
-    Released(
-        "salt-causal-forcing",
-        "domiso/Salt",
-        "checkpoints/salt_cf.pt",
-        CHUNKWISE,
-        "generator_ema",
-        licence="other (those of its bases)",
-        scores_as="Salt + Causal Forcing",
-        note="made for 2 steps too",
-    ),
-    Released(
-        "salt-longlive",
-        "domiso/Salt",
-        "checkpoints/salt_ll.pt",
-        WINDOWED,
-        "generator",
-        licence="other (those of its bases)",
-        scores_as="Salt + LongLive",
-    ),
-    Released(
-        "causvid",
-        "tianweiy/CausVid",
-        "autoregressive_checkpoint/model.pt",
-        _chunked(3, REAL3),
-        "generator",
-        licence="CC BY-NC 4.0",
-        scores_as="CausVid",
-    ),
-    Released(
-        "causvid-4step",
-        "tianweiy/CausVid",
-        "autoregressive_checkpoint_warp_4step_cfg2/model.pt",
-        _chunked(3, grid(RAW4, 8.0)),
-        "generator",
-        licence="CC BY-NC 4.0",
-    ),
-    Released(
-        "rcm-1.3b",
-        "worstcoder/rcm-Wan",
-        "rCM_Wan2.1_T2V_1.3B_480p.pt",
-        Sampling(RCM, update="sde"),
-        without=("accum_",),
-        clip=(77, 480, 832),
-        licence=APACHE,
-        scores_as="rCM",
-        note=RCM_NOTE,
-    ),
-    Released(
-        "rcm-14b",
-        "worstcoder/rcm-Wan",
-        "rCM_Wan2.1_T2V_14B_480p.pt",
-        Sampling(RCM, update="sde"),
-        without=("accum_",),
-        network=wan21.WAN_14B,
-        licence=APACHE,
-        note=RCM_NOTE,
-    ),
-    Released(
-        "fastwan-1.3b",
-        "FastVideo/FastWan2.1-T2V-1.3B-Diffusers",
-        TRANSFORMER,
-        Sampling(REAL3, update="sde"),
-        without=("to_gate_compress",),
-        clip=(61, 448, 832),
-        licence=APACHE,
-        note=FASTWAN_NOTE,
-    ),
-    Released(
-        "fastwan-14b",
-        "FastVideo/FastWan2.1-T2V-14B-Diffusers",
-        TRANSFORMER,
-        Sampling(REAL3, update="sde"),
-        without=("to_gate_compress",),
-        network=wan21.WAN_14B,
-        clip=(61, 448, 832),
-        licence=APACHE,
-        note=FASTWAN_NOTE,
-    ),
-    _anyflow("anyflow-1.3b", "nvidia/AnyFlow-Wan2.1-T2V-1.3B-Diffusers", wan21.WAN_1B),
-    _anyflow("anyflow-14b", "nvidia/AnyFlow-Wan2.1-T2V-14B-Diffusers", wan21.WAN_14B),
-    Released(
-        "lightx2v-i2v-14b",
-        "lightx2v/Wan2.1-I2V-14B-480P-StepDistill-CfgDistill-Lightx2v",
-        "its whole network (.safetensors)",
-        None,
-        network=wan21.WAN_14B,
-        prompts="VBench-I2V, with its pictures",
-        licence=APACHE,
-        scores_as="LightX2V",
-        note=f"{I2V}; convert it, then {I2V_WAY}",
-    ),
-)
-
-
-def find(name: str) -> Released:
-    """The entry called `name`.
-
-    Raises WrongUse, with the near name, where there is none."""
-    known = {entry.name: entry for entry in RELEASED}
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        raise WrongUse(
-            f"no released model {name!r}; " + (f"did you mean {near[0]!r}?" if near else "see salt-train list --released")
-        )
-    return known[name]
-
-
-def arm(name: str, folder: Path, settings: Settings | None = None) -> Recipe:
-    """The recipe of a released model whose converted weights are in `folder`, which says how large the network is.
+def arm(name: str, folder: Path, settings: Settings | None = None) -> Recipe | ImageToVideo:
+    """A released model whose converted weights are in `folder`, which says how large the network is, as an arm.
 
     Raises WrongUse where there is no such model or it cannot be sampled here, UserError where the folder holds another kind."""
     entry, said = find(name), settings or Settings()
     if entry.sampling is None:
         raise WrongUse(f"{name} is not sampled here: {entry.note}; its weights can be inspected and converted")
-    network, text_width = _network(folder, entry.network)
-    frames, height, width = (
-        own or usual for own, usual in zip((said.frames, said.height, said.width), entry.clip, strict=True)
-    )
-    base = wan21.released(str(folder), replace(network, timeless=entry.sampling.chunks is not None))
+    if isinstance(entry.network, WanImageSpec):
+        return _illustrated(entry, entry.network, entry.sampling, folder, said)
+    return _recipe(entry, entry.network, entry.sampling, folder, said)
+
+
+def _recipe(entry: Released, usual: WanSpec, sampling: Sampling, folder: Path, said: Settings) -> Recipe:
+    if said.images:
+        raise WrongUse(f"{entry.name} reads captions alone: leave images=… out")
+    found = _config(folder)
+    if found and found.image:
+        raise UserError(f"{folder} is {I2V}; sample it as released:lightx2v-i2v-14b@{folder},images=PICTURES")
+    network = found.resized(usual) if found else usual
+    base = wan21.released(str(folder), replace(network, timeless=sampling.chunks is not None))
+    codec, text = _read_by(entry, said, wan21.SMALL, found)
     try:
-        codec = WanVAE(said.pipeline, frames, height, width)
-        if entry.sampling.chunks:
-            entry.sampling.chunks.sizes(codec.shape()[1])
+        if sampling.chunks:
+            sampling.chunks.sizes(codec.shape()[1])
     except ValueError as error:
-        raise WrongUse(f"{name}: {error}") from None
-    return replace(base, sampling=entry.sampling, codec=codec, text=UMT5(said.pipeline, text_width))
+        raise WrongUse(f"{entry.name}: {error}") from None
+    return replace(base, sampling=sampling, codec=codec, text=text)
 
 
-def _network(folder: Path, usual: WanSpec) -> tuple[WanSpec, int]:
-    """The sizes of the network in `folder`, and the width of the captions that it reads; `usual` and Wan's where nothing says.
+def _illustrated(entry: Released, usual: WanImageSpec, sampling: Sampling, folder: Path, said: Settings) -> ImageToVideo:
+    if not said.images:
+        raise WrongUse(
+            f"videos of {entry.name} begin with a picture: add images=FOLDER, with <prompt text>.png for every prompt"
+        )
+    found = _config(folder)
+    if found and not found.image:
+        raise UserError(f"{folder} holds a network that reads no picture; {entry.fetch(folder)}")
+    network = replace(found.resized(usual), image=found.image) if found and found.image else usual
+    codec, text = _read_by(entry, said, wan21.ILLUSTRATED, found)
+    return ImageToVideo(str(folder), network, codec, text, sampling, said.images)
 
-    Raises UserError where the network does more than read captions."""
+
+def _read_by(entry: Released, said: Settings, usual: str, found: Config | None) -> tuple[WanVAE, UMT5]:
+    """What reads videos and captions."""
+    clip = (own or theirs for own, theirs in zip((said.frames, said.height, said.width), entry.clip, strict=True))
+    source = said.pipeline or usual
+    try:
+        return WanVAE(source, *clip), UMT5(source, found.words) if found else UMT5(source)
+    except ValueError as error:
+        raise WrongUse(f"{entry.name}: {error}") from None
+
+
+Spec = TypeVar("Spec", WanSpec, WanImageSpec)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The sizes of a network as diffusers' configuration has them; `words` is the width of captions, `image` that of what CLIP
+    sees (None: it reads no picture)."""
+
+    width: int
+    heads: int
+    layers: int
+    hidden: int
+    frequencies: int
+    words: int
+    image: int | None
+
+    def resized(self, usual: Spec) -> Spec:
+        return replace(
+            usual, width=self.width, heads=self.heads, layers=self.layers, hidden=self.hidden, frequencies=self.frequencies
+        )
+
+
+def _config(folder: Path) -> Config | None:
+    """The sizes of the network in `folder`; None where nothing says.
+
+    Raises UserError where the configuration is damaged, or the network is one with which no sampler here can do."""
     path = folder / TRANSFORMER / "config.json"
     if not path.is_file():
-        return usual, UMT5.words
+        return None
     try:
         said = json.loads(path.read_text())
         heads, head, channels = (said[k] for k in ("num_attention_heads", "attention_head_dim", "in_channels"))
-        layers, hidden, waves, text_width = (said[k] for k in ("num_layers", "ffn_dim", "freq_dim", "text_dim"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        layers, hidden, waves, words = (said[k] for k in ("num_layers", "ffn_dim", "freq_dim", "text_dim"))
+        out, image = said.get("out_channels"), said.get("image_dim")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} does not say how large the network is ({error!r}); convert it again") from None
-    if said.get("image_dim") or channels != said.get("out_channels"):
-        raise UserError(f"{folder} is {I2V}; sample it with {I2V_WAY.replace('FOLDER', str(folder))}")
-    return replace(usual, width=heads * head, heads=heads, layers=layers, hidden=hidden, frequencies=waves), text_width
+    if said.get("pos_embed_seq_len") or channels != (2 * out + MASKED if image else out):
+        raise UserError(f"{folder} reads other channels or more pictures than Wan 2.1's T2V and I2V: diffusers:… samples it")
+    return Config(heads * head, heads, layers, hidden, waves, words, image)
 
 
-def released_arm(word: str) -> Recipe | None:
+def released_arm(word: str) -> Recipe | ImageToVideo | None:
     """The arm that "released:NAME" or "released:NAME@FOLDER,NAME=VALUE,…" on the command line stands for; None for other words.
 
     Raises UserError, with what to fetch and how, where the folder holds no converted weights."""

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from salt_bench.rng import Draws
 from salt_bench.types import State
@@ -122,12 +123,14 @@ class Rollout:
 @dataclass(frozen=True, eq=False)
 class Mover:
     """A network under guidance u + w·(c - u), moving states. A state's velocity is computed once, however many moves start
-    there. Under guidance the captioned and the empty history live side by side in one cache of twice the batch."""
+    there. Under guidance the captioned and the empty history live side by side in one cache of twice the batch; a caption is
+    joined with the empty one once, so that a network that knows captions again knows this one."""
 
     net: Backbone
     guidance: float = 1.0
     null: Callable[[Tensor], Tensor] | None = None
     known: WeakKeyDictionary[State, Output] = field(default_factory=WeakKeyDictionary)
+    joined: WeakTensorKeyDictionary = field(default_factory=WeakTensorKeyDictionary)
 
     def velocity(self, state: State, grad: bool = False) -> Tensor:
         """v_θ(x, σ) (B, C, F, H, W) against the state's cache."""
@@ -152,7 +155,10 @@ class Mover:
             return cond
         if self.null is None:
             raise ValueError(f"guidance {self.guidance} needs the empty caption: give `null`")
-        return torch.cat([cond, self.null(cond)])
+        if cond not in self.joined:
+            self.joined[cond] = torch.cat([cond, self.null(cond)])
+        both: Tensor = self.joined[cond]
+        return both
 
     def begin(self, context: Context, policy: CachePolicy) -> Context:
         """The context before the first frame, with an empty cache."""

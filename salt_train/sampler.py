@@ -56,12 +56,12 @@ class FlowSampler:
 
     @property
     def grid(self) -> tuple[float, ...]:
-        return self.sampling.grid[:-1] if self.sampling.drop_last else self.sampling.grid
+        return self.sampling.levels
 
     @property
     def nfe(self) -> int:
         """Network evaluations of one clip; a guided step costs two."""
-        return len(self.grid) * (1 if self.sampling.guidance == 1 else 2)
+        return self.sampling.nfe
 
     def __call__(self, prompts: Sequence[Prompt], seed: int) -> Iterator[Clip]:
         self.captions.ready(prompts)

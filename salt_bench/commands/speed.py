@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,7 +40,9 @@ def speed(
     arms: Annotated[
         list[str],
         typer.Argument(
-            metavar="ARM…", help="Checkpoints, released:NAME, or random:NAME: full size, random weights.", show_default=False
+            metavar="ARM…",
+            help="Checkpoints, released:NAME, or random:NAME[@steps=4]: full size, random weights.",
+            show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Option(help="Write scores.jsonl, speed.json and the page here.", show_default=False)],
@@ -52,6 +54,9 @@ def speed(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dtype: Annotated[Dtype, typer.Option(help="Of weights and products.")] = Dtype.float32,
     compiled: Annotated[bool, typer.Option("--compile", help="torch.compile what can be: swift and the decoder.")] = False,
+    graphs: Annotated[
+        bool, typer.Option("--graphs", help="swift once more, its evaluations recorded as CUDA graphs and repeated.")
+    ] = False,
     repeats: Annotated[int, typer.Option(min=2, help="Videos that count.")] = 5,
     warm: Annotated[int, typer.Option(min=0, help="Videos before them that do not.")] = 2,
     prompt: Annotated[str, typer.Option(help="What the videos show.", show_default="any")] = "",
@@ -66,7 +71,7 @@ def speed(
     from salt_bench.report import speed_page
 
     wanted = _known(scopes.split(","))
-    ways = [Running(device, dtype.value, name, compiled) for name in network.split(",")]
+    ways = _ways([Running(device, dtype.value, name, compiled) for name in network.split(",")], graphs)
     found = {word: registry.arm(word) for word in arms}
     rows: list[Score] = []
     about: list[dict[str, Any]] = []
@@ -82,6 +87,15 @@ def speed(
     speed_page.render(out)
     say((out / "report.md").read_text(encoding="utf-8").partition("\n## Protocol")[0])
     say(f"pages: {out / 'index.html'}")
+
+
+def _ways(ways: list[Running], graphs: bool) -> list[Running]:
+    """These ways to run a model; with `graphs`, behind swift the same with graphs.
+
+    Raises WrongUse where swift is not among them."""
+    if graphs and not any(way.network == "swift" for way in ways):
+        raise WrongUse("--graphs records the evaluations of swift: name it under --network")
+    return [one for way in ways for one in ([way, replace(way, graphs=True)] if graphs and way.network == "swift" else [way])]
 
 
 @dataclass(frozen=True)
@@ -108,7 +122,7 @@ def _measured(subject: Subject, scopes: Sequence[str], warm: int, repeats: int, 
     model = realtime.ready(subject.arm, 0, runs, subject.way)
     prompt = model.prompt(subject.text)
     rows: list[Score] = []
-    title, steps, total = f"{subject.word}, {subject.way.network}", itertools.count(), len(scopes) * (warm + repeats)
+    title, steps, total = f"{subject.word}, {subject.way.name}", itertools.count(), len(scopes) * (warm + repeats)
     with progress() as log:
 
         def step() -> None:
@@ -142,7 +156,7 @@ def _videos(
         values["peak bytes"] = float(model.peak())
         if before is not None and after is not None:
             values["joules"] = after - before
-        yield Score(subject.word, subject.way.network, 0, prompt.id, number, f"speed/{scope}", values)
+        yield Score(subject.word, subject.way.name, 0, prompt.id, number, f"speed/{scope}", values)
 
 
 def _let_go(device: str) -> None:

@@ -11,13 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salt_bench import playback, results
+from salt_bench import playback, record, results
 from salt_bench.errors import UserError
 from salt_bench.playback import Watched
 from salt_bench.report import plain
 from salt_bench.report.cells import BLANK, Cell, Table, number, word
 from salt_bench.report.drawing import COLOURS, INK, SOFT, panels, style, svg
-from salt_bench.types import SCOPES, Score
+from salt_bench.types import SCOPES, Running, Score
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +65,7 @@ class Speeds:
         """Raises UserError that names what is missing or damaged."""
         try:
             summary = json.loads((folder / FILE).read_text(encoding="utf-8"))
-            asked = [(about["arm"], about["running"]["network"]) for about in summary["arms"]]
+            asked = [(about["arm"], _way(about)) for about in summary["arms"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{folder} holds no readable {FILE} of salt-bench speed ({error})") from error
         rows = results.read(folder / "scores.jsonl")
@@ -76,13 +76,19 @@ class Speeds:
         return cls(summary, tuple(group for group in groups if group.rows))
 
     def about(self, group: Group) -> Mapping[str, Any]:
-        known = ((a["arm"], a["running"]["network"], a) for a in self.summary["arms"])
+        known = ((a["arm"], _way(a), a) for a in self.summary["arms"])
         return next(about for arm, network, about in known if (arm, network) == (group.arm, group.network))
 
     def named(self, group: Group) -> str:
         """Short where all arms are the same."""
         several = len({g.arm for g in self.groups}) > 1
         return f"{group.arm}, {group.network}" if several else group.network
+
+
+def _way(about: Mapping[str, Any]) -> str:
+    """How a model was run, in a word."""
+    way: Running = record.load(about["running"])
+    return way.name
 
 
 def _watched(row: Score) -> Watched:
@@ -196,20 +202,26 @@ def _cell(value: float | None, digits: int) -> Cell:
 
 def _subjects(speeds: Speeds) -> Table:
     """What was run."""
-    columns = ("Arm", "Network", "Width × blocks", "Steps", "Chunk", "Memory", "Latent", "Numbers")
+    columns = ("Arm", "Network", "Width × blocks", "Steps", "NFE", "Chunk", "Memory", "Latent", "Numbers")
     rows = tuple(map(_subject, speeds.summary["arms"]))
-    return Table("arms", "What was run", "Batch 1, one video at a time.", columns, rows, len(columns))
+    caption = (
+        "Batch 1, one video at a time. NFE: evaluations of the network, two for a step under guidance; a causal model takes as "
+        "many for each chunk, and as many as for one step to remember it."
+    )
+    return Table("arms", "What was run", caption, columns, rows, len(columns))
 
 
 def _subject(about: Mapping[str, Any]) -> tuple[Cell, ...]:
     spec, sampling, network = about["network"], about["sampling"], about["running"]["network"]
     chunks = sampling.get("chunks")
+    steps = len(sampling["grid"]) - bool(sampling.get("drop_last"))
     cache = "" if chunks is None or network in ("recompute", "stock") else _cache(chunks["cache"])
     said = (
         about["arm"],
-        network,
+        _way(about),
         f"{spec['width']} × {spec['layers']}",
-        str(len(sampling["grid"])),
+        str(steps),
+        str(steps * (1 if sampling["guidance"] == 1 else 2)),
         BLANK if chunks is None else f"{chunks['size']} latent frames",
         cache or BLANK,
         " × ".join(map(str, about["latent"])),
@@ -238,7 +250,9 @@ def _methods(speeds: Speeds) -> Iterator[str]:
     yield (
         "A piece counts when the device has finished it, not when it is queued; work is queued at most one piece ahead. Peak: "
         "tensors on a GPU, all of the process on a CPU. Stock: diffusers' pipeline as it comes, all frames at once, at as many "
-        "evaluations. Compiled: swift's network, and the decoder of all but stock."
+        "evaluations, a guided step's one after the other where ours are one batch. "
+        "Compiled: swift's network, and the decoder of all but stock. Graphs: swift's evaluations, recorded as CUDA graphs and "
+        "repeated, their memory in the peak."
     )
 
 

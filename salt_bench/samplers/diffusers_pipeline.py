@@ -14,6 +14,7 @@ import numpy as np
 
 from salt_bench import words
 from salt_bench.errors import UserError, WrongUse, words_of
+from salt_bench.prompts import pictures
 from salt_bench.rng import Draws
 from salt_bench.samplers import pipeline_files
 from salt_bench.samplers.pipeline_settings import CALLED, CLOCKS, Settings, takes
@@ -21,9 +22,10 @@ from salt_bench.types import ArrayClip, Clip, Log, Prompt
 
 PREFIX = "diffusers:"
 HUB = re.compile(r"[\w.-]+/[\w.-]+")
-IMAGES = (".png", ".jpg", ".jpeg", ".webp")
 DENOISERS = ("transformer", "unet")
 """How the components begin whose evaluations count."""
+OURS = ("WanPipeline", "WanImageToVideoPipeline")
+"""Those that begin from the noise of our own samplers of the same networks."""
 RATES = {"Wan": 16.0, "AnyFlow": 16.0}
 """Frames per second of those whose call does not know any, by how their class's name begins."""
 
@@ -56,8 +58,8 @@ class DiffusersPipeline:
     def protocol(self) -> Mapping[str, Any]:
         """All settings but where it runs; first frames count by what they show, not by where they lie."""
         said = {name: value for name, value in asdict(self.settings).items() if value not in (None, "")}
-        pictures = {"images": pipeline_files.digest(Path(self.settings.images), IMAGES)} if self.settings.images else {}
-        return {name: value for name, value in said.items() if name not in ("device", "transformer")} | pictures
+        shown = {"images": pictures.digest(Path(self.settings.images))} if self.settings.images else {}
+        return {name: value for name, value in said.items() if name not in ("device", "transformer")} | shown
 
     def identity(self, seed: int) -> Mapping[str, Any]:
         """The files themselves where they are there; where they lie says nothing about them."""
@@ -142,13 +144,13 @@ class PipelineSampler:
         """Wan's first latents (1, C, F, H, W); what other pipelines draw comes from the generator."""
         import torch
 
-        if type(self.pipeline).__name__ != "WanPipeline":
+        if type(self.pipeline).__name__ not in OURS:
             return {}
         frames, height, width = (getattr(self.settings, n) or self.takes[CALLED[n]] for n in ("frames", "height", "width"))
         time, space = self.pipeline.vae_scale_factor_temporal, self.pipeline.vae_scale_factor_spatial
         if frames % time != 1:
             raise WrongUse(f"Wan's clips have {time}n + 1 frames, got frames={frames}")
-        shape = (self.pipeline.transformer.config.in_channels, (frames - 1) // time + 1, height // space, width // space)
+        shape = (self.pipeline.transformer.config.out_channels, (frames - 1) // time + 1, height // space, width // space)
         return {"latents": torch.from_numpy(draws("noise").normal(shape))[None]}
 
     def _first(self, prompt: Prompt) -> dict[str, Any]:
@@ -157,19 +159,7 @@ class PipelineSampler:
 
         if not self.settings.images:
             return {}
-        return {"image": Image.open(picture(Path(self.settings.images), prompt)).convert("RGB")}
-
-
-def picture(folder: Path, prompt: Prompt) -> Path:
-    """The first frame of a prompt's video: the file that its suite names, or one that is named by its text.
-
-    Raises UserError where there is none."""
-    stems = [folder / f"{prompt.text}{suffix}" for suffix in IMAGES]
-    named = [folder / prompt.factors["image"]] if "image" in prompt.factors else []
-    found = next((path for path in (*named, *stems) if path.is_file()), None)
-    if found is None:
-        raise UserError(f"{folder} holds no first frame of {prompt.text!r}: add {stems[0].name}, or name another images=…")
-    return found
+        return {"image": Image.open(pictures.find(Path(self.settings.images), prompt)).convert("RGB")}
 
 
 @contextmanager

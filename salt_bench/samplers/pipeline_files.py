@@ -43,15 +43,7 @@ def fetch(source: str) -> Path:
 
 def evidence(places: Sequence[Path]) -> str:
     """A digest of all that a pipeline in these folders is made of."""
-    return record.fingerprint([digest(place, WEIGHTS) for place in places])
-
-
-def digest(place: Path, suffixes: tuple[str, ...]) -> str:
-    """Names and bytes of the files under `place` that end in one of `suffixes`."""
-    if not place.is_dir():
-        raise UserError(f"no folder {place}: name one that is there")
-    found = sorted(path for path in place.rglob("*") if path.suffix.lower() in suffixes)
-    return record.fingerprint({str(path.relative_to(place)): files.known_digest(path) for path in found})
+    return record.fingerprint([files.folder_digest(place, WEIGHTS) for place in places])
 
 
 @functools.lru_cache(maxsize=1)

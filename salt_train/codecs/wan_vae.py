@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from salt_bench.errors import UserError
@@ -72,13 +73,21 @@ class WanVAEWeights(torch.nn.Module):
         if tuple(frames.shape[1:4]) != wanted:
             said = (f"{t} frames of {h}×{w}" for t, h, w in (wanted, frames.shape[1:4]))
             raise UserError("a video for this codec has {}, got {}; cut and scale it first".format(*said))
-        return torch.stack([self._kept(video) for video in frames])
+        return torch.stack([self._kept(video, as_floats) for video in frames])
 
-    def _kept(self, video: Tensor) -> Tensor:
-        name = key(hashlib.sha256(video.cpu().contiguous().numpy().data).hexdigest(), str(tuple(video.shape)), self.digest)
+    def beginning(self, picture: Tensor) -> Tensor:
+        """The latents (C, F, H, W) of a clip that begins with `picture`, uint8 (H, W, 3) of the clip's size, and is grey from
+        then on: what image-to-video networks are told of it. Kept like a video's."""
+        frames = self.codec.frames
+        return self._kept(picture[None], lambda first: F.pad(as_floats(first), (0, 0, 0, 0, 0, frames - 1)), f"begins {frames}")
+
+    def _kept(self, video: Tensor, floats: Callable[[Tensor], Tensor], *marks: str) -> Tensor:
+        """The latents of `floats(video)`, on disk under the video's own digest and the `marks` of what was made of it."""
+        pixels = hashlib.sha256(video.cpu().contiguous().numpy().data).hexdigest()
+        name = key(pixels, str(tuple(video.shape)), self.digest, *marks)
         found = self.store.get(name)
         if found is None:
-            found = self._encoded(video[None])[0].cpu()
+            found = self._encoded(floats(video[None]))[0].cpu()
             self.store.put(name, found)
         return found.to(video.device)
 
@@ -86,8 +95,8 @@ class WanVAEWeights(torch.nn.Module):
     def digest(self) -> str:
         return published.digest(self.codec.source, published.VAE)
 
-    def _encoded(self, frames: Tensor) -> Tensor:
-        x = frames.movedim(-1, 1).float() / 127.5 - 1
+    def _encoded(self, x: Tensor) -> Tensor:
+        """The normalised latents of x (B, 3, T, H, W) in [-1, 1]."""
         with torch.no_grad():
             return (self.vae.encode(x).latent_dist.mode() - self.mean) / self.scale
 
@@ -105,6 +114,11 @@ class WanVAEWeights(torch.nn.Module):
                 return pixels(streamed((latents * self.scale + self.mean).to(self.vae.dtype)))
 
         return decode
+
+
+def as_floats(frames: Tensor) -> Tensor:
+    """uint8 (B, T, H, W, 3) to (B, 3, T, H, W) in [-1, 1]."""
+    return frames.movedim(-1, 1).float() / 127.5 - 1
 
 
 def pixels(x: Tensor) -> Tensor:

@@ -11,6 +11,9 @@ from torch import Tensor
 from salt_train.backbones.attention import Pair
 from salt_train.caches.base import CachePolicy
 
+OVERWRITTEN = -1
+"""The version of a memory that another video has taken."""
+
 
 @dataclass(eq=False)
 class Memory:
@@ -40,15 +43,24 @@ class Memory:
         return free[0] if len(free) == new and free[-1] - free[0] == new - 1 else None
 
     def arranged(self, kept: tuple[int, ...], new: int) -> Memory:
-        """A memory of `kept` alone, in order and in front, with room for `new` more."""
-        capacity = max(len(self.places), len(kept) + new)
-        made = Memory.empty(len(self.keys), capacity, self.tokens, self.keys[0][:, 0])
-        made.version = self.version
-        made.places[: len(kept)] = kept
-        for to, place in enumerate(map(self.places.index, kept)):
-            for old, other in zip((*self.keys, *self.values), (*made.keys, *made.values), strict=True):
-                other[:, made.at(to)] = old[:, self.at(place)]
+        """A memory of `kept` alone, in order and in front, with room for `new` more: this one where it is large enough."""
+        lying, total = [self.places.index(frame) for frame in kept], len(kept) + new
+        made = self
+        if total > len(self.places):
+            made = replace(Memory.empty(len(self.keys), total, self.tokens, self.keys[0][:, 0]), version=self.version)
+        for old, other in zip((*self.keys, *self.values), (*made.keys, *made.values), strict=True):
+            other[:, made.at(0, len(kept))] = torch.cat([old[:, :0], *(old[:, self.at(place)] for place in lying)], 1)
+        made.places = [*kept, *[None] * (len(made.places) - len(kept))]
         return made
+
+    def fits(self, batch: int, capacity: int, tokens: int) -> bool:
+        """Whether it can hold `capacity` frames of `tokens` tokens of so many videos."""
+        return len(self.keys[0]) == batch and len(self.places) >= capacity and self.tokens == tokens
+
+    def emptied(self) -> Memory:
+        """The same tensors for another video; caches of the one before are told that they are overwritten."""
+        self.version = OVERWRITTEN
+        return replace(self, places=[None] * len(self.places), version=0)
 
     def at(self, place: int, count: int = 1) -> slice:
         """The tokens of `count` places."""
@@ -108,7 +120,7 @@ class Chunk:
     first: int
     moving: bool = False
 
-    def room(self, block: int, like: Tensor, tokens: int) -> tuple[Tensor, Tensor, slice]:
+    def room(self, block: int, like: Tensor) -> tuple[Tensor, Tensor, slice]:
         """Keys and values (B, N, D) that a block reads, and which of them are the chunk's own, yet to be written."""
         if self.memory is None:
             return torch.empty_like(like), torch.empty_like(like), slice(None)

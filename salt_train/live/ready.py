@@ -14,11 +14,12 @@ from salt_train.backbones.base import Backbone, frozen
 from salt_train.backbones.wan import Wan
 from salt_train.codecs import Fitted
 from salt_train.codecs.captions import Captions
-from salt_train.codecs.umt5 import UMT5Captions
+from salt_train.codecs.umt5 import NEGATIVE, UMT5Captions
 from salt_train.codecs.wan_vae import WanVAEWeights
 from salt_train.live.cast import Cast
+from salt_train.live.graphs import CudaGraphs
 from salt_train.live.recompute import Recompute
-from salt_train.live.sampler import LiveSampler, Speaks
+from salt_train.live.sampler import LiveSampler, Reader
 from salt_train.live.swift import Swift
 from salt_train.prompt_file import PromptFile
 from salt_train.recipe import Sampling
@@ -35,11 +36,11 @@ def going(sampler: FlowSampler, running: Running) -> Live:
     if not isinstance(sampler.net, Wan):
         raise WrongUse(f"speed is measured of Wan transformers, got a {type(sampler.net).__name__}")
     world = sampler.captions.world
-    reads, codec = spoken(sampler.captions, running), copy.deepcopy(sampler.codec)
-    return live(sampler.net, codec, reads, lambda text: asked(world, text), sampler.sampling, running)
+    reader, codec = reading(sampler.captions, running), copy.deepcopy(sampler.codec)
+    return live(sampler.net, codec, reader, lambda text: asked(world, text), sampler.sampling, running)
 
 
-def live(net: Wan, codec: Fitted, reads: Speaks, asks: Callable[[str], Prompt], sampling: Sampling, running: Running) -> Live:
+def live(net: Wan, codec: Fitted, reader: Reader, asks: Callable[[str], Prompt], sampling: Sampling, running: Running) -> Live:
     """The model, run as `running` says.
 
     Raises WrongUse for a way of running that there is not, UserError for a device that is not there."""
@@ -60,7 +61,7 @@ def live(net: Wan, codec: Fitted, reads: Speaks, asks: Callable[[str], Prompt], 
         sampling,
         latent,
         spec.fps,
-        reads,
+        reader,
         codec.stream,
         running,
         spec.frames_of,
@@ -83,6 +84,10 @@ def checked(running: Running, sampling: Sampling) -> torch.dtype:
         raise WrongUse(f"a dtype is {', '.join(DTYPES)}, got {running.dtype!r}")
     if running.network == "recompute" and sampling.chunks is None:
         raise WrongUse("a model that makes all frames at once has no history to recompute: leave that network out")
+    if running.graphs and running.network != "swift":
+        raise WrongUse(f"swift's evaluations are recorded as graphs, those of {running.network} are not: leave graphs out")
+    if running.graphs and torch.device(running.device).type != "cuda":
+        raise WrongUse(f"CUDA graphs are a GPU's, there are none on {running.device}: use --device cuda or leave --graphs out")
     if torch.device(running.device).type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"there is no {running.device} here: use --device cpu")
     return DTYPES[running.dtype]
@@ -93,7 +98,7 @@ def network(net: Wan, chunks: Chunks | None, frames: int, dtype: torch.dtype, ru
     frozen(net)
     if running.network == "swift":
         room = max(chunks.sees(frames)) if chunks else 0
-        return Swift(net, room, dtype, running.compiled)
+        return Swift(net, room, dtype, running.compiled, CudaGraphs() if running.graphs else None)
     plain = net if dtype == torch.float32 else Cast(net, dtype)
     return Recompute(plain) if running.network == "recompute" else plain
 
@@ -112,9 +117,9 @@ def worded(text: str) -> Prompt:
     return Prompt("speed", text or ANY, "speed")
 
 
-def spoken(captions: Captions | UMT5Captions, running: Running) -> Speaks:
+def reading(captions: Captions | UMT5Captions, running: Running) -> Reader:
     """Reads every caption anew, as someone who types it waits for it."""
     if isinstance(captions, UMT5Captions):
         captions.move(running.device, DTYPES[running.dtype])
-        return lambda prompt: captions.encode(prompt.text)[None]
-    return lambda prompt: captions([prompt]).to(running.device)
+        return Reader(lambda prompt: captions.encode(prompt.text)[None], lambda like: captions.encode(NEGATIVE)[None])
+    return Reader(lambda prompt: captions([prompt]).to(running.device), captions.null)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,11 +13,12 @@ from torch import Tensor
 from salt_bench import record
 from salt_bench.errors import WrongUse
 from salt_bench.rng import Draws
-from salt_bench.types import SCOPES, Prompt, Running
+from salt_bench.types import SCOPES, Prompt, Running, State
 from salt_train.backbones.base import Backbone
 from salt_train.backbones.wan import WanSpec
 from salt_train.live import work
 from salt_train.live.stopwatch import Mark, Queue
+from salt_train.live.swift import Swift
 from salt_train.recipe import Sampling
 from salt_train.rollout import Chunks, Context, Mover, Renoise, walk
 
@@ -28,10 +29,21 @@ def known(scope: str) -> None:
         raise WrongUse(f"a scope is one of {', '.join(SCOPES)}, got {scope!r}")
 
 
-class Speaks(Protocol):
-    """What reads a caption, every time anew: text to (1, L, D) on the device."""
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """What reads captions, every time anew, to (1, L, D) on the device: a prompt's, and the empty one, shaped like another."""
 
-    def __call__(self, prompt: Prompt) -> Tensor: ...
+    caption: Callable[[Prompt], Tensor]
+    null: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """What a video starts from, on the device: captions, the empty one (None: without guidance) and noise."""
+
+    context: Context
+    null: Tensor | None
+    noise: Tensor
 
 
 @dataclass(eq=False)
@@ -44,7 +56,7 @@ class LiveSampler:
     sampling: Sampling
     latent: tuple[int, int, int, int]
     fps: float
-    reads: Speaks
+    reader: Reader
     decoder: Callable[[], Callable[[Tensor], Tensor]]
     running: Running
     frames: Callable[[int], int]
@@ -56,8 +68,6 @@ class LiveSampler:
 
     def __post_init__(self) -> None:
         self.queue = Queue(torch.device(self.running.device))
-        if self.sampling.guidance != 1:
-            raise WrongUse(f"speed is measured of models without guidance, got {self.sampling.guidance}: use a distilled one")
 
     @property
     def chunks(self) -> Chunks | None:
@@ -79,26 +89,33 @@ class LiveSampler:
         known(scope)
         if scope == "end_to_end":
             return self._video(prompt, seed, scope, None)
-        ready = self.context(prompt, seed)
+        ready = self.ready(prompt, seed)
         self.queue.wait()
         return self._video(prompt, seed, scope, ready)
 
-    def context(self, prompt: Prompt, seed: int) -> tuple[Context, Tensor]:
-        """The caption's embedding and the noise, on the device."""
+    def ready(self, prompt: Prompt, seed: int) -> Ready:
+        """Reads the captions and draws the noise."""
         source = Draws(seed)("sample", prompt.id)
         with torch.no_grad():
-            cond = self.reads(prompt)
+            cond = self.reader.caption(prompt)
+            null = self.reader.null(cond) if self.sampling.guidance != 1 else None
         self.words = cond.shape[1]
         noise = torch.from_numpy(source("noise").normal(self.latent))[None]
-        return Context(cond, Renoise((source,))), noise.to(self.queue.device)
+        return Ready(Context(cond, Renoise((source,))), null, noise.to(self.queue.device))
 
-    def _video(self, prompt: Prompt, seed: int, scope: str, ready: tuple[Context, Tensor] | None) -> Iterator[int]:
+    def walk(self, ready: Ready) -> Iterator[State]:
+        """The states of one video, chunk by chunk; under guidance both evaluations of a step are one batch."""
+        how, null = self.sampling, ready.null
+        mover = Mover(self.net, how.guidance, None if null is None else null.expand_as)
+        return walk(mover, ready.noise, ready.context, how.levels, how.update, chunks=how.chunks)
+
+    def _video(self, prompt: Prompt, seed: int, scope: str, ready: Ready | None) -> Iterator[int]:
         """Work is queued one piece ahead of what is waited for, so that the device never idles between two pieces."""
-        context, noise = ready or self.context(prompt, seed)
+        ready = ready or self.ready(prompt, seed)
         decode = self.decoder() if scope != SCOPES[0] else None
         running: deque[tuple[int, Mark]] = deque()
         done = 0
-        for state in walk(Mover(self.net), noise, context, self.sampling.grid, self.sampling.update, chunks=self.chunks):
+        for state in self.walk(ready):
             if not state.sigma:
                 before, done = done, done + state.x.shape[2]
                 running.append((self.frames(done) - self.frames(before), self._finish(state.x, decode, scope)))
@@ -123,13 +140,14 @@ class LiveSampler:
             return self.queue.mark()
 
     def work(self) -> float:
-        spec, steps = self.spec, len(self.sampling.grid)
+        spec, steps, sides = self.spec, len(self.sampling.levels), self.sampling.sides
         if self.chunks is None:
-            return work.at_once(spec, self.latent, self.words, steps)
-        return work.chunked(spec, self.latent, self.words, self.chunks, steps, self.running.network == "recompute")
+            return sides * work.at_once(spec, self.latent, self.words, steps)
+        again = self.running.network == "recompute"
+        return sides * work.chunked(spec, self.latent, self.words, self.chunks, steps, again)
 
     def peak(self) -> int:
-        return self.queue.peak()
+        return self.queue.peak() + (self.net.recorded_bytes if isinstance(self.net, Swift) else 0)
 
     def notes(self) -> Mapping[str, Any]:
         return {

@@ -14,7 +14,7 @@ from salt_bench.types import SCOPES, Prompt
 from salt_train.backbones.wan import Wan
 from salt_train.codecs.wan_vae import WanVAEWeights
 from salt_train.live import work
-from salt_train.live.sampler import LiveSampler, known
+from salt_train.live.sampler import LiveSampler, Ready, known
 from salt_train.live.stopwatch import Queue
 from salt_train.setups.wan21 import SHIFT
 
@@ -34,7 +34,8 @@ def transformer(net: Wan) -> Any:
 
 @dataclass(eq=False)
 class StockSampler:
-    """All frames at once with Euler's steps, as many as the grid of `like` has; the text comes as embeddings."""
+    """All frames at once with Euler's steps, as many as the grid of `like` has; the text comes as embeddings. Under guidance
+    it makes two passes where ours make one of twice the batch."""
 
     like: LiveSampler
     pipeline: Any
@@ -63,13 +64,12 @@ class StockSampler:
 
     def start(self, prompt: Prompt, seed: int, scope: str) -> Iterator[int]:
         known(scope)
-        ready = None if scope == SCOPES[2] else self.like.context(prompt, seed)
+        ready = None if scope == SCOPES[2] else self.like.ready(prompt, seed)
         self.queue.wait()
         return self._video(prompt, seed, scope, ready)
 
-    def _video(self, prompt: Prompt, seed: int, scope: str, ready: Any) -> Iterator[int]:
-        context, noise = ready or self.like.context(prompt, seed)
-        latents = self._denoised(context.cond, noise)
+    def _video(self, prompt: Prompt, seed: int, scope: str, ready: Ready | None) -> Iterator[int]:
+        latents = self.denoised(ready or self.like.ready(prompt, seed))
         if scope != SCOPES[0]:
             frames = self.codec.decode(latents)
             if scope == SCOPES[2]:
@@ -77,23 +77,25 @@ class StockSampler:
         self.queue.wait()
         yield self.like.frames(latents.shape[2])
 
-    def _denoised(self, cond: Tensor, noise: Tensor) -> Tensor:
+    def denoised(self, ready: Ready) -> Tensor:
         """Latents (1, C, F, H, W)."""
-        _, _, frames, height, width = noise.shape
-        codec = self.codec.codec
+        _, _, frames, height, width = ready.noise.shape
+        codec, sampling = self.codec.codec, self.like.sampling
         return self.pipeline(
-            prompt_embeds=cond,
+            prompt_embeds=ready.context.cond,
+            negative_prompt_embeds=ready.null,
             height=height * codec.space,
             width=width * codec.space,
             num_frames=(frames - 1) * codec.time + 1,
-            num_inference_steps=len(self.like.sampling.grid),
-            guidance_scale=1.0,
-            latents=noise,
+            num_inference_steps=len(sampling.levels),
+            guidance_scale=sampling.guidance,
+            latents=ready.noise,
             output_type="latent",
         ).frames
 
     def work(self) -> float:
-        return work.at_once(self.like.spec, self.like.latent, self.like.words, len(self.like.sampling.grid))
+        like, sampling = self.like, self.like.sampling
+        return sampling.sides * work.at_once(like.spec, like.latent, like.words, len(sampling.levels))
 
     def peak(self) -> int:
         return self.queue.peak()

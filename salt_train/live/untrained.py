@@ -13,20 +13,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from salt_bench import record
+from salt_bench import record, words
 from salt_bench.errors import WrongUse
 from salt_bench.rng import Draws
 from salt_bench.types import Live, Log, Prompt, Running, Sampler
-from salt_train import released
 from salt_train.backbones.wan import Wan, WanSpec
+from salt_train.codecs.umt5 import NEGATIVE
 from salt_train.codecs.wan_vae import WanVAE, WanVAEWeights
+from salt_train.flow import even
 from salt_train.live.ready import checked, live, worded
+from salt_train.live.sampler import Reader
 from salt_train.recipe import Sampling
+from salt_train.released_models import find
+from salt_train.setups.wan21 import SHIFT
 
 PREFIX = "random:"
-MINIATURE = "@miniature"
+MINIATURE = "miniature"
 VOCABULARY, WORDS, TOKENS = 256384, 4096, 512
 """Of UMT5-xxl, as Wan 2.1 uses it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a word may say of it: `steps` evenly spaced noise levels in place of its own, to try a slow model out."""
+
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"a model takes at least one step, got steps={self.steps}")
 
 
 @dataclass(frozen=True)
@@ -45,15 +60,17 @@ class Untrained:
         with on(running.device):
             net = Wan(spec, codec.shape(), 16 if self.miniature else WORDS, torch.ones(codec.channels))
             vae = WanVAEWeights(codec, _vae(self.miniature))
-        reads = RandomCaptions(self.miniature, running.device, dtype)
-        return live(net, vae, reads, worded, self.sampling, running)
+        captions = RandomCaptions(self.miniature, running.device, dtype)
+        return live(net, vae, Reader(captions, captions.null), worded, self.sampling, running)
 
     def _network(self) -> WanSpec:
-        found = replace(released.find(self.entry).network, timeless=self.sampling.chunks is not None)
+        network = find(self.entry).network
+        assert isinstance(network, WanSpec)
+        found = replace(network, timeless=self.sampling.chunks is not None)
         return replace(found, width=96, heads=4, layers=2, hidden=192, frequencies=64) if self.miniature else found
 
     def _codec(self) -> WanVAE:
-        frames, height, width = released.find(self.entry).clip
+        frames, height, width = find(self.entry).clip
         return WanVAE("", frames, 64, 64) if self.miniature else WanVAE("", frames, height, width)
 
     def prepare(self, seed: int, workdir: Path, log: Log) -> bool:
@@ -97,6 +114,10 @@ class RandomCaptions:
         ids = torch.from_numpy((np.abs(drawn) * 1e6).astype(np.int64) % self.vocabulary).to(self.device)
         return self.encoder(ids, torch.ones_like(ids)).last_hidden_state
 
+    def null(self, like: Tensor) -> Tensor:
+        """The negative caption, shaped like `like`."""
+        return self(Prompt("", NEGATIVE, "")).expand_as(like)
+
 
 def _vae(miniature: bool) -> Any:
     from diffusers import AutoencoderKLWan
@@ -118,13 +139,17 @@ def on(device: str, dtype: torch.dtype = torch.float32) -> Iterator[None]:
 
 
 def untrained_arm(word: str) -> Untrained | None:
-    """The arm that "random:NAME" or "random:NAME@miniature" on the command line stands for; None for any other word.
+    """The arm that "random:NAME" or "random:NAME@steps=4,miniature" on the command line stands for; None for any other word.
 
     Raises WrongUse for a model that there is not, or that cannot be sampled here."""
     if not word.startswith(PREFIX):
         return None
-    name = word.removeprefix(PREFIX)
-    entry = released.find(name.removesuffix(MINIATURE))
+    name, _, rest = word.removeprefix(PREFIX).partition("@")
+    settings, entry = rest.split(",") if rest else [], find(name)
     if entry.sampling is None:
         raise WrongUse(f"{entry.name} is not sampled here: {entry.note}")
-    return Untrained(entry.name, entry.sampling, name.endswith(MINIATURE))
+    if not isinstance(entry.network, WanSpec):
+        raise WrongUse(f"speed is measured of models that read captions alone, and videos of {entry.name} begin with a picture")
+    made = Untrained(entry.name, entry.sampling, MINIATURE in settings)
+    said = words.parsed(Settings, [setting for setting in settings if setting != MINIATURE])
+    return made if said.steps is None else made.at(even(said.steps, SHIFT))

@@ -23,6 +23,7 @@ from salt_train.setups.base import Setup, Stage
 
 SHIFT = 5.0
 SMALL, LARGE = "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "Wan-AI/Wan2.1-T2V-14B-Diffusers"
+ILLUSTRATED = "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"
 WAN_1B = WanSpec(1536, 12, 30, 8960, frequencies=256, waves=0, precondition=False)
 WAN_14B = WanSpec(5120, 40, 40, 13824, frequencies=256, waves=0, precondition=False)
 GUIDED = Sampling(even(50, SHIFT), guidance=5.0)

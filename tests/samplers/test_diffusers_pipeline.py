@@ -15,7 +15,8 @@ from pipeline import tiny_pipeline
 
 from salt_bench import registry
 from salt_bench.errors import UserError, WrongUse
-from salt_bench.samplers.diffusers_pipeline import DiffusersPipeline, picture, pipeline_arm
+from salt_bench.prompts import pictures
+from salt_bench.samplers.diffusers_pipeline import DiffusersPipeline, pipeline_arm
 from salt_bench.samplers.pipeline_settings import Settings, check
 from salt_bench.types import Clip, Prompt
 
@@ -92,9 +93,9 @@ def test_a_video_begins_with_its_picture(root: Path, tmp_path: Path) -> None:
     assert before.protocol()["images"] != after.protocol()["images"]
     (red,), (blue,) = clips(before, RED), clips(after, RED)
     assert not np.array_equal(red.frames(), blue.frames())
-    assert picture(root / "images", SNOW).name == "white.jpg"
+    assert pictures.find(root / "images", SNOW).name == "white.jpg"
     with pytest.raises(UserError, match=r"holds no first frame of 'a cat': add a cat\.png"):
-        picture(root / "images", Prompt("cat", "a cat", "x"))
+        pictures.find(root / "images", Prompt("cat", "a cat", "x"))
 
 
 def test_settings_and_weights_are_told_apart_places_are_not(root: Path, tmp_path: Path) -> None:
@@ -135,7 +136,7 @@ def test_a_converted_image_to_video_network_is_sampled_in_its_pipeline(root: Pat
     own = net(3, **(IMAGE | {"image_dim": 8}))
     file = saved(tmp_path / "i2v.pt", {"generator": {f"model.{to_wan(k)}": t for k, t in own.state_dict().items()}})
     convert(pick(file), tmp_path / "converted", Wish(), lambda text: None)
-    with pytest.raises(UserError, match=r"converted is image-to-video: .*sample it with diffusers:.*transformer="):
+    with pytest.raises(UserError, match=r"converted is image-to-video: .*sample it as released:.*converted,images="):
         registry.arm(f"released:self-forcing@{tmp_path / 'converted'}")
     made = arm(root, "wan_i2v", f"steps=2,guidance=1,transformer={tmp_path / 'converted'}")
     (red,), (usual,) = clips(made, RED), clips(arm(root, "wan_i2v"), RED)

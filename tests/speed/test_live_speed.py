@@ -16,6 +16,7 @@ from salt_train.caches.window import Window
 from salt_train.codecs.wan_vae import WanVAE, WanVAEWeights
 from salt_train.flow import even
 from salt_train.live.ready import live
+from salt_train.live.sampler import Reader
 from salt_train.recipe import Sampling
 from salt_train.rollout import Chunks
 
@@ -30,7 +31,8 @@ def model(network: str, cache: Full | Window) -> Live:
     net = Wan(SPEC, CODEC.shape(), WORDS, torch.ones(CODEC.channels))
     vae = WanVAEWeights(CODEC, AutoencoderKLWan(base_dim=4, z_dim=16, num_res_blocks=1).requires_grad_(False).eval())
     cond, sampling = torch.randn(1, 16, WORDS), Sampling(even(STEPS, 5.0), "sde", chunks=Chunks(3, cache))
-    return live(net, vae, lambda _: cond, lambda _: PROMPT, sampling, Running(network=network))
+    reader = Reader(lambda _: cond, torch.zeros_like)
+    return live(net, vae, reader, lambda _: PROMPT, sampling, Running(network=network))
 
 
 def test_four_ways_to_the_same_number_of_frames(benchmark: Any) -> None:

@@ -17,22 +17,24 @@ from salt_bench import record, registry
 from salt_bench.errors import UserError, WrongUse
 from salt_bench.report import published
 from salt_train import cli, describe
+from salt_train.backbones.wan import WanSpec
 from salt_train.caches.full import Full
 from salt_train.caches.window import Window
 from salt_train.codecs.umt5 import UMT5
 from salt_train.codecs.wan_vae import WanVAE
 from salt_train.recipe import Recipe
-from salt_train.released import RELEASED, Released, Settings, arm, find, released_arm
+from salt_train.released import Settings, arm, released_arm
+from salt_train.released_models import RELEASED, Released, find
 from salt_train.sampler import FlowSampler
 
-RUN = [entry for entry in RELEASED if entry.sampling]
+RUN = [entry for entry in RELEASED if entry.sampling and isinstance(entry.network, WanSpec)]
 every_run = pytest.mark.parametrize("entry", RUN, ids=lambda entry: entry.name)
 FOUR, TWO = (1, 0.9375, 5 / 6, 0.625), (1, 5 / 6)
 
 
 def test_names_are_theirs_alone_and_scores_are_published() -> None:
     names = [entry.name for entry in RELEASED]
-    assert len(set(names)) == len(names) == 26
+    assert len(set(names)) == len(names) == 29
     known = set(published.load()["model"])
     scored = {entry.name: entry.scores_as for entry in RELEASED if entry.scores_as}
     assert set(scored.values()) <= known
@@ -193,10 +195,8 @@ def test_a_wrong_setting_of_a_word_is_named(settings: str, said: str, tmp_path: 
 
 def test_a_network_that_reads_pictures_says_how_it_can_be_sampled(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "i2v", in_channels=36, image_dim=1280)
-    with pytest.raises(UserError, match=r"i2v is image-to-video: .*sample it with diffusers:.*@transformer=.*i2v,steps=4"):
+    with pytest.raises(UserError, match=r"i2v is image-to-video: .*sample it as released:lightx2v-i2v-14b@.*i2v,images="):
         registry.arm(f"released:self-forcing@{folder}")
-    with pytest.raises(WrongUse, match=r"lightx2v-i2v-14b is not sampled here: .*; convert it, then diffusers:"):
-        arm("lightx2v-i2v-14b", tmp_path)
     (folder / "transformer" / "config.json").write_text("{}")
     with pytest.raises(UserError, match="does not say how large the network is"):
         registry.arm(f"released:self-forcing@{folder}")

@@ -33,11 +33,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def euler(steps: int) -> tuple[float, ...]:
+def euler(steps: int, shift: float = SHIFT) -> tuple[float, ...]:
     """The noise levels of diffusers' Euler scheduler, the final 0 left out."""
     from diffusers import FlowMatchEulerDiscreteScheduler
 
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=SHIFT)
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
     scheduler.set_timesteps(steps)
     return tuple(float(sigma) for sigma in scheduler.sigmas[:-1])
 
