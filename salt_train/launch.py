@@ -45,6 +45,15 @@ def train(recipe: Recipe, runs: Path, processes: int, layout: Layout = PLAIN) ->
         raise UserError(f"training with {processes} processes ended with exit code {done.returncode}; see the messages above")
 
 
+def train_all(recipe: Recipe, runs: Path, processes: int, layout: Layout) -> None:
+    """As `train`, its earlier stages under the same layout: networks that need GPUs need them from the first stage on. Those
+    with Muon, which wants whole matrices, are the embedded world's, and are trained as ever."""
+    for stage in recipe.before:
+        if not stage.optimiser.muon and not stage.made(stage.seed, runs):
+            train_all(stage, runs, processes, layout)
+    train(recipe, runs, processes, layout)
+
+
 def _ends_with_us() -> None:
     """Runs in the child: the system ends the job when its parent dies, however that dies (Linux's PR_SET_PDEATHSIG)."""
     import ctypes

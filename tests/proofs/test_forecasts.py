@@ -1,8 +1,12 @@
-"""Five configurations of hundreds of megabytes: what each is said to need, against what its update takes."""
+"""Five configurations of hundreds of megabytes: what each is said to need, against what its update takes. And where a setup's
+layouts say that it fits, every stage of every method fits."""
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,36 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "train"))
 
 from test_forecast import CASES, within_a_tenth
 
+from salt_train import setups
+from salt_train.methods import methods
+from salt_train.plan import demands
+from salt_train.recipe import Recipe
+
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_forecast_is_within_a_tenth(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     within_a_tenth(name, tmp_path, monkeypatch)
+
+
+def trained(recipe: Recipe) -> Iterator[Recipe]:
+    """The recipe and the stages before it, but for those whose weights are published."""
+    for stage in (recipe, *(earlier for before in recipe.before for earlier in trained(before))):
+        if not stage.weights:
+            yield stage
+
+
+STAGES = {
+    f"{name}, {len(list(trained(stage)))} stages": replace(stage, init=None)  # where weights come from costs nothing
+    for name, method in methods().items()
+    if "setup" in inspect.signature(method).parameters
+    for stage in trained(method(setup="wan21"))
+}
+DISTINCT = {replace(stage, steps=1): name for name, stage in STAGES.items()}
+
+
+@pytest.mark.parametrize("stage", DISTINCT, ids=DISTINCT.values())
+def test_every_stage_fits_every_layout_of_its_setup(stage: Recipe) -> None:
+    for name, fleet in setups.setup("wan21").layouts.items():
+        (found,) = demands(stage, fleet.layout, (fleet.processes,), fleet.memory)
+        print(f"{name}: {found.bytes / 1e9:.1f} GB, {found.phase}")
+        assert found.fits, (name, found.rows)
