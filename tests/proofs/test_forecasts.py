@@ -22,8 +22,8 @@ from salt_train.recipe import Recipe
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_forecast_is_within_a_tenth(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    within_a_tenth(name, tmp_path, monkeypatch)
+def test_a_forecast_is_within_a_tenth(name: str, tmp_path: Path) -> None:
+    within_a_tenth(name, tmp_path)
 
 
 def trained(recipe: Recipe) -> Iterator[Recipe]:
