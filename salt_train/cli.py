@@ -147,10 +147,16 @@ def plan(
     frozen: Frozen = "float32",
     checkpointing: Checkpointing = False,
     offload: Offload = False,
+    try_: Annotated[
+        int | None, typer.Option("--try", min=1, help="Make so many updates here and now, with random weights and captions.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Bytes, for programs.")] = False,
 ) -> None:
     """Say how much memory a run needs on each GPU, before it is run, and which options make it fit. Takes seconds to minutes:
-    one update of the real networks is gone through, without data."""
+    one update of the real networks is gone through, without data.
+
+    With --try, updates are made on --device, under the layout asked for and in --gpus processes (1), of one part of the batch
+    for each: what they took, beside the forecast. No file is needed and none is written."""
     from salt_train import plan as planning
 
     recipe = _recipe(method, set_ or [], setup)
@@ -158,8 +164,21 @@ def plan(
     if layout:
         fleet = _fleet(context, setup, layout)
         gpus, each, asked = str(fleet.processes), fleet.memory, fleet.layout
+    if try_:
+        _try(method, recipe, asked, gpus if layout or _given(context, "gpus") else "1", try_, json_)
+        return
     found = planning.demands(recipe, asked, planning.counts(gpus), each)
     print(json.dumps([d.data() for d in found], indent=1) if json_ else planning.page(recipe, found))
+
+
+def _try(method: str, recipe, layout, gpus: str, updates: int, json_: bool) -> None:  # type: ignore[no-untyped-def]
+    """Makes updates here, and says what they took."""
+    from salt_train import trial
+
+    if not gpus.isdecimal():
+        raise WrongUse(f"--try is for one number of GPUs, as in --gpus 8, got {gpus!r}")
+    found = trial.tried(method, recipe, layout, int(gpus), updates)
+    print(json.dumps(found.data(), indent=1) if json_ else trial.page(found))
 
 
 @app.command("list")

@@ -49,6 +49,10 @@ class Networks:
     videos: list[LongVideo] = field(default_factory=lambda: [LongVideo()])
 
     @property
+    def networks(self) -> list[Backbone]:
+        return [self.student, self.ema, *self.critics.values(), *([self.teacher] if self.teacher else [])]
+
+    @property
     def learning(self) -> dict[str, Backbone | Stepper]:
         """What changes in training, by name, but for the videos."""
         parts: dict[str, Backbone | Stepper] = {"student": self.student, "ema": self.ema, "optimiser": self.optimiser}
