@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from salt_bench import record
+from salt_bench.errors import UserError
 from salt_bench.rng import Draws
 from salt_train.launch import job, joined
 from salt_train.layout import Layout
@@ -45,8 +46,8 @@ class Took:
 
 @dataclass(frozen=True)
 class Trial:
-    """What `updates` took on `processes` times `device`, each a batch of `batch` videos in place of the recipe's `whole`. The
-    forecast is in bytes, by phase; `counted` is a further update, whose time does not count since its tensors did."""
+    """What `updates` took in the first of `processes`, each with a `device`, on `batch` videos in place of the recipe's `whole`
+    batch. `counted` is a further update, whose time does not count since its tensors did. `forecast` has bytes by phase."""
 
     method: str
     device: str
@@ -56,8 +57,8 @@ class Trial:
     whole: int
     built: float
     updates: tuple[Took, ...]
-    forecast: dict[str, int]
     counted: Took | None = None
+    forecast: dict[str, int] = field(default_factory=dict)
 
     @property
     def peaks(self) -> dict[str, int]:
@@ -130,8 +131,12 @@ def tried(method: str, recipe: Recipe, layout: Layout, processes: int, updates: 
 
     Raises WrongUse where the recipe's batch does not divide among them."""
     parts(recipe.batch, processes, layout)
-    if processes == 1:
-        return _here(method, recipe, layout, processes, updates)
+    here = _here if processes == 1 else _together
+    return replace(here(method, recipe, layout, processes, updates), forecast=_forecast(recipe, layout, processes))
+
+
+def _together(method: str, recipe: Recipe, layout: Layout, processes: int, updates: int) -> Trial:
+    """In a torchrun job."""
     with tempfile.TemporaryDirectory() as folder:
         asked, how, found = (Path(folder) / f"{name}.json" for name in ("recipe", "layout", "found"))
         asked.write_text(record.text(recipe))
@@ -150,8 +155,7 @@ def _here(method: str, whole: Recipe, layout: Layout, processes: int, updates: i
         took = tuple(run(first + i) for i in range(updates))
         counted = run.counted(recipe.steps - 1) if layout.device == "cpu" and run.ours.alone else None
         device = torch.cuda.get_device_name() if layout.device == "cuda" else "cpu"
-    forecast = _forecast(whole, layout, processes)
-    return Trial(method, device, processes, layout, recipe.batch, whole.batch, run.built, took, forecast, counted)
+    return Trial(method, device, processes, layout, recipe.batch, whole.batch, run.built, took, counted)
 
 
 class Run:
@@ -167,8 +171,15 @@ class Run:
     def __call__(self, i: int, ledger: Ledger | None = None) -> Took:
         self.steps.clock = clock = Clock(self.layout.device, ledger)
         clock.start()
-        update(self.nets, self.recipe, self.steps, i, self.ours)
+        try:
+            update(self.nets, self.recipe, self.steps, i, self.ours)
+        except torch.OutOfMemoryError:
+            there = f"memory ran out, with {torch.cuda.max_memory_allocated() / 1e9:.1f} GB taken"
+            raise UserError(f"{there}; `salt-train plan` without --try says which options need less") from None
         clock.lap(STUDENT)
+        if self.ours.rank == 0:
+            said = ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in clock.seconds.items())
+            print(f"an update: {said}", file=sys.stderr, flush=True)  # one may take minutes
         return Took(clock.points, clock.seconds, clock.peaks)
 
     def counted(self, i: int) -> Took:

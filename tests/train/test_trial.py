@@ -99,7 +99,7 @@ def test_measured_memory_stands_beside_the_forecast() -> None:
     took += (Took(2, {"critics": 5.0, "student": 1.0}, {"critics": 40 * 10**9, "student": 60 * 10**9}),)
     took += (Took(2, {"critics": 7.0, "student": 2.0}, {"critics": 40 * 10**9, "student": 2 * 10**9}),)
     forecast = {"critics": 40 * 10**9, "student": 80 * 10**9}
-    said = Trial("dmd", "H100", 1, Layout(device="cuda"), 1, 64, 3.0, took, forecast)
+    said = Trial("dmd", "H100", 1, Layout(device="cuda"), 1, 64, 3.0, took, None, forecast)
     rows = {line[:27].strip(): line[27:].split() for line in page(said).splitlines()[4:]}
     assert rows["seconds, 1 (4 steps)"] == ["9.00", "3.00", "12.00"]
     assert rows["seconds, but for the first"] == ["6.00", "1.50", "7.50"]
