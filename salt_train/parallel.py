@@ -199,19 +199,24 @@ def stacked(tensor: Tensor, crew: Crew) -> Tensor:
 
 def start(layout: Layout) -> bool:
     """Joins the job that torchrun started, or makes one of this process where sharding needs one; whether there is one."""
+    if layout.device == "cuda":
+        _take_gpu(layout)
     if "RANK" not in os.environ and not layout.sharded:
         return False
-    backend = "gloo"
-    if layout.device == "cuda":
-        if not torch.cuda.is_available():
-            raise UserError("no GPU that this build of torch can use; train with --device cpu")
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        backend = "cpu:gloo,cuda:nccl"
+    backend = "cpu:gloo,cuda:nccl" if layout.device == "cuda" else "gloo"
     if "RANK" in os.environ:
         dist.init_process_group(backend)
     else:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
     return True
+
+
+def _take_gpu(layout: Layout) -> None:
+    if not torch.cuda.is_available():
+        raise UserError("no GPU that this build of torch can use; train with --device cpu")
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    if layout.products == "float32":
+        torch.backends.cudnn.allow_tf32 = False  # by default convolutions, unlike matrix products, keep 10 bits of float32's 23
 
 
 def clip(parameters: Sequence[nn.Parameter], largest: float) -> float:
