@@ -242,7 +242,7 @@ def _recipe(word: str, settings: list[str], setup: str | None = None):  # type: 
             raise WrongUse(f"--set {setting!r}: {word} takes {', '.join(f'{k}=…' for k in known) or 'no parameters'}")
         values[name] = _parsed(text)
     if setup and "setup" in known:
-        values["setup"] = setup
+        values.setdefault("setup", setup)  # --set may name it too
     try:
         return function(**values)
     except (ValueError, TypeError) as error:

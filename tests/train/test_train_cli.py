@@ -297,6 +297,7 @@ def test_a_plan_is_a_table_or_numbers(salt: Salt) -> None:
     one, eight = json.loads(salt(*asked, "--json").out)
     assert (one["gpus"], eight["gpus"], one["bytes"]) == (1, 8, sum(one["rows"].values()))
     assert salt(*asked, "--memory", "much").code == 2
+    assert salt(*asked[:2], "--set", "setup=shapes", *asked[4:]).out == done.out
 
 
 def test_help_names_commands_and_exit_codes(salt: Salt) -> None:
@@ -304,5 +305,5 @@ def test_help_names_commands_and_exit_codes(salt: Salt) -> None:
     assert done.code == 0
     for word in ("run", "resume", "list", "plan", "inspect", "130"):
         assert word in done.out
-    for word in ("--set", "--seed", "--processes", "--again", "--micro", "--shard", "--checkpointing"):
+    for word in ("--set", "--seed", "--processes", "--again", "--micro", "--shard", "--checkpointing", "--layout"):
         assert word in salt("run", "--help").out
