@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from salt_bench import files
 from salt_bench.errors import UserError
+from salt_train.weights import Stored, load
 
 WEIGHTS, LOG, RECIPE, RESUME = "student.safetensors", "log.jsonl", "recipe.json", "resume.pt"
 LORA = "lora.safetensors"  # beside the weights, where low-rank changes learned: these, which the weights have in them
@@ -66,25 +67,40 @@ def weights(folder: Path) -> dict[str, Tensor]:
     """The tensors of a finished checkpoint.
 
     Raises CheckpointError where the file is missing or damaged."""
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint in {folder}: {WEIGHTS} is missing; train it, or name the right folder")
+    path = _there(folder)
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is truncated or damaged ({error}); delete its folder and train again") from None
+        raise _damaged(path, error) from None
+
+
+def stored(folder: Path) -> Stored:
+    """The weights of a finished checkpoint, to be read tensor by tensor.
+
+    Raises CheckpointError where the file is missing; later on, where it is damaged or does not fit."""
+
+    def misfit(why: str) -> CheckpointError:
+        return CheckpointError(f"{folder} does not fit its recipe ({why}); delete it and train again")
+
+    return Stored((_there(folder),), misfit, _damaged)
 
 
 def fill(net: nn.Module, folder: Path) -> None:
     """Gives `net` the weights of a finished checkpoint.
 
     Raises CheckpointError where they are missing, damaged or of another shape."""
-    tensors = weights(folder)
-    try:
-        net.load_state_dict(tensors)
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"{folder} does not fit its recipe ({first}); delete it and train again") from None
+    load(net.state_dict(), stored(folder))
+
+
+def _there(folder: Path) -> Path:
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint in {folder}: {WEIGHTS} is missing; train it, or name the right folder")
+    return path
+
+
+def _damaged(path: Path, error: object) -> CheckpointError:
+    return CheckpointError(f"{path} is truncated or damaged ({error}); delete its folder and train again")
 
 
 def recipe(folder: Path) -> dict[str, Any]:

@@ -25,9 +25,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+LAYOUT = ("micro", "shard", "device", "compute", "frozen", "checkpointing", "offload", "sequence")
+FLEET = ("processes", "gpus", "memory")
+"""Both are options that a layout's name stands for."""
+
 Runs = Annotated[Path, typer.Option(help="Work folder; checkpoints go to <runs>/checkpoints/<fingerprint>.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A parameter of the method, as in --set points=8.")]
 
+SCALES = "wan21, wan21_1b, wan21_14b, shapes"
+Scale = Annotated[str | None, typer.Option("--setup", help=f"The scale: {SCALES}.")]
+Named = Annotated[
+    str | None,
+    typer.Option("--layout", help="The setup's layout of that name, as in 8x80GB, in place of the options on devices."),
+]
 Micro = Annotated[int | None, typer.Option(min=1, help="Videos that a process takes at once; the batch stays what it is.")]
 Shard = Annotated[bool, typer.Option("--shard", help="Cut networks and optimisers among the processes (FSDP2).")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
@@ -42,9 +52,12 @@ Sequence = Annotated[
 
 @app.command()
 def run(
+    context: typer.Context,
     method: Annotated[str, typer.Argument(help="A method (see `salt-train list`) or a recipe.json.", show_default=False)],
     seed: Annotated[int | None, typer.Option(help="Training seed, instead of the recipe's own.")] = None,
+    setup: Scale = None,
     set_: Set = None,
+    layout: Named = None,
     runs: Runs = Path("runs"),
     processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch; with --device cuda one per GPU.")] = 1,
     micro: Micro = None,
@@ -62,7 +75,7 @@ def run(
     from salt_train import checkpoint
     from salt_train.recipe import checkpoints
 
-    recipe = _recipe(method, set_ or [])
+    recipe = _recipe(method, set_ or [], setup)
     recipe = recipe if seed is None else recipe.seeded(seed)
     root = checkpoints(runs)
     here = root / recipe.fingerprint()
@@ -72,8 +85,12 @@ def run(
         return
     from salt_train import launch
 
+    asked = _layout(context)
+    if layout:
+        fleet = _fleet(context, setup, layout)
+        processes, asked = fleet.processes, fleet.layout
     try:
-        launch.train(recipe, runs, processes, _layout(micro, shard, device, compute, frozen, checkpointing, offload, sequence))
+        (launch.train if asked.device == "cpu" else launch.train_all)(recipe, runs, processes, asked)
     except KeyboardInterrupt:  # here, since typer ends the process without a word
         print("stopped; the same command goes on where this one stopped", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
@@ -121,9 +138,11 @@ def health(
 
 @app.command()
 def plan(
+    context: typer.Context,
     method: Annotated[str, typer.Argument(help="A method (see `salt-train list`) or a recipe.json.", show_default=False)],
-    setup: Annotated[str, typer.Option(help="The scale: wan21, wan21_14b, shapes.")] = "wan21",
+    setup: Scale = "wan21",
     set_: Set = None,
+    layout: Named = None,
     gpus: Annotated[str, typer.Option(help="Numbers of GPUs, as in 1,8.")] = "1,4,8,64",
     memory: Annotated[str, typer.Option(help="What one GPU has.")] = "80GB",
     micro: Micro = None,
@@ -134,31 +153,54 @@ def plan(
     checkpointing: Checkpointing = False,
     offload: Offload = False,
     sequence: Sequence = 1,
+    try_: Annotated[
+        int | None, typer.Option("--try", min=1, help="Make so many updates here and now, with random weights and captions.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Bytes, for programs.")] = False,
 ) -> None:
     """Say how much memory a run needs on each GPU, before it is run, and which options make it fit. Takes seconds to minutes:
-    one update of the real networks is gone through, without data."""
+    one update of the real networks is gone through, without data.
+
+    With --try, updates are made on --device, under the layout asked for and in --gpus processes (1), of one part of the batch
+    for each: what they took, beside the forecast. No file is needed and none is written."""
     from salt_train import plan as planning
 
     recipe = _recipe(method, set_ or [], setup)
-    layout = _layout(micro, shard, device, compute, frozen, checkpointing, offload, sequence)
-    found = planning.demands(recipe, layout, planning.counts(gpus), planning.amount(memory))
+    asked, each = _layout(context), planning.amount(memory)
+    if layout:
+        fleet = _fleet(context, setup, layout)
+        gpus, each, asked = str(fleet.processes), fleet.memory, fleet.layout
+    if try_:
+        _try(method, recipe, asked, gpus if layout or _given(context, "gpus") else "1", try_, json_)
+        return
+    found = planning.demands(recipe, asked, planning.counts(gpus), each)
     print(json.dumps([d.data() for d in found], indent=1) if json_ else planning.page(recipe, found))
+
+
+def _try(method: str, recipe, layout, gpus: str, updates: int, json_: bool) -> None:  # type: ignore[no-untyped-def]
+    """Makes updates here, and says what they took."""
+    from salt_train import trial
+
+    if not gpus.isdecimal():
+        raise WrongUse(f"--try is for one number of GPUs, as in --gpus 8, got {gpus!r}")
+    found = trial.tried(method, recipe, layout, int(gpus), updates)
+    print(json.dumps(found.data(), indent=1) if json_ else trial.page(found))
 
 
 @app.command("list")
 def list_(
-    setup: Annotated[str, typer.Option(help="The scale: shapes, wan21, wan21_14b.")] = "shapes",
+    setup: Annotated[str, typer.Option(help=f"The scale: {SCALES}.")] = "shapes",
     released: Annotated[bool, typer.Option("--released", help="Show published models instead.")] = False,
 ) -> None:
-    """Show the methods: their parameters, and what they are at their defaults: terms, rollout, cache, start, source."""
+    """Show the methods: their parameters, and what they are at their defaults: terms, rollout, cache, start, source. Then the
+    setup's layouts."""
     from salt_train import describe, setups
     from salt_train.methods import methods
 
     if released:
         print("\n".join(describe.released()))
         return
-    setups.setup(setup)
+    on = setups.setup(setup)
     for name, function in methods().items():
         here = {"setup": setup} if "setup" in inspect.signature(function).parameters else {}
         headline, source = (inspect.getdoc(sys.modules[f"{methods.__module__}.{name}"]) or "").split("\n\nSource: ")
@@ -166,6 +208,7 @@ def list_(
         print(f"    {headline}")
         said = describe.describe(function(**here)) | {"source": source.rstrip(".")}
         print("".join(f"    {what:<8} {how}\n" for what, how in said.items()))
+    print("\n".join(describe.layouts(on)))
 
 
 @app.command()
@@ -205,27 +248,39 @@ def _recipe(word: str, settings: list[str], setup: str | None = None):  # type: 
             raise WrongUse(f"--set {setting!r}: {word} takes {', '.join(f'{k}=…' for k in known) or 'no parameters'}")
         values[name] = _parsed(text)
     if setup and "setup" in known:
-        values["setup"] = setup
+        values.setdefault("setup", setup)  # --set may name it too
     try:
         return function(**values)
     except (ValueError, TypeError) as error:
         raise WrongUse(f"{word} refuses {' '.join(f'--set {s}' for s in settings)}: {error}") from None
 
 
-def _layout(  # type: ignore[no-untyped-def]
-    micro: int | None,
-    shard: bool,
-    device: str,
-    compute: str | None,
-    frozen: str,
-    checkpointing: bool,
-    offload: bool,
-    sequence: int,
-):
+def _fleet(context: typer.Context, setup: str | None, name: str):  # type: ignore[no-untyped-def]
+    """The layout of that name.
+
+    Raises WrongUse where an option is given beside it, which it would contradict."""
+    from salt_train import setups
+
+    beside = [option for option in (*FLEET, *LAYOUT) if _given(context, option)]
+    if beside:
+        raise WrongUse(f"--layout {name} says what --{beside[0]} says; give the one or the other")
+    if setup is None:
+        raise WrongUse(f"--layout {name} is one of a setup's; name it too, as in --setup wan21")
+    return setups.setup(setup).fleet(name)
+
+
+def _given(context: typer.Context, option: str) -> bool:
+    """Whether it stands on the command line, rather than at its default."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _layout(context: typer.Context):  # type: ignore[no-untyped-def]
+    """What the options on devices say."""
     from salt_train.layout import Layout
 
     try:
-        return Layout(micro, shard, device, compute, frozen, checkpointing, offload, sequence)
+        return Layout(**{option: context.params[option] for option in LAYOUT})
     except ValueError as error:
         raise WrongUse(str(error)) from None
 

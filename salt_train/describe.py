@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from salt_train.caches.base import CachePolicy
 from salt_train.objectives.base import Objective
 from salt_train.objectives.gate import Gate
+from salt_train.plan import flags
 from salt_train.recipe import Recipe, Sampling
 from salt_train.released_models import RELEASED, Released
+from salt_train.setups.base import Setup
 
 SCORES = "salt_bench/report/published_scores.csv"
 
@@ -68,6 +70,12 @@ def _start(recipe: Recipe) -> str:
         return before.weights
     terms = " + ".join(term.name for term in before.objectives)
     return f"{terms} ({before.steps} updates) ← {_start(before)}" if before.start else f"{terms} ({before.steps} updates)"
+
+
+def layouts(on: Setup) -> Iterator[str]:
+    """The setup's layouts by name, and what they stand for."""
+    for name, fleet in on.layouts.items():
+        yield f"--layout {name}: --processes {fleet.processes} {flags(fleet.layout)}"
 
 
 def released() -> Iterator[str]:

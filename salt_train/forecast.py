@@ -80,6 +80,7 @@ def forecast(recipe: Recipe, layout: Layout, videos: int, cuts: tuple[int, ...])
     layout, precisions, checkpointing and how many share a video count."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
+    torch.ones((), requires_grad=True).backward()  # autograd counts devices once: without data it would see some that are not
     with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True):
         lasting = _lasting(_team(recipe, layout), recipe, layout)
         working = _extended(recipe, layout, videos, cuts)

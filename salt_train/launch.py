@@ -38,12 +38,27 @@ def train(recipe: Recipe, runs: Path, processes: int, layout: Layout = PLAIN) ->
         path, plan = Path(folder) / "recipe.json", Path(folder) / "layout.json"
         path.write_text(record.text(recipe))
         plan.write_text(record.text(layout))
-        command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "salt_train.launch"]
-        env = os.environ | {"OMP_NUM_THREADS": "1"}
-        words = [sys.executable, *command, str(path), str(runs), str(plan)]
-        done = subprocess.run(words, env=env, check=False, preexec_fn=_ends_with_us)
+        job(processes, "salt_train.launch", path, runs, plan)
+
+
+def train_all(recipe: Recipe, runs: Path, processes: int, layout: Layout) -> None:
+    """As `train`, its earlier stages under the same layout: networks that need GPUs need them from the first stage on. Those
+    with Muon, which wants whole matrices, are the embedded world's, and are trained as ever."""
+    for stage in recipe.before:
+        if not stage.optimiser.muon and not stage.made(stage.seed, runs):
+            train_all(stage, runs, processes, layout)
+    train(recipe, runs, processes, layout)
+
+
+def job(processes: int, module: str, *words: object) -> None:
+    """Runs a module with these words in as many processes, as torchrun does.
+
+    Raises UserError where one of them fails."""
+    command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", module]
+    said = [sys.executable, *command, *map(str, words)]
+    done = subprocess.run(said, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False, preexec_fn=_ends_with_us)
     if done.returncode:
-        raise UserError(f"training with {processes} processes ended with exit code {done.returncode}; see the messages above")
+        raise UserError(f"{processes} processes ended with exit code {done.returncode}; see the messages above")
 
 
 def _ends_with_us() -> None:
@@ -56,19 +71,26 @@ def _ends_with_us() -> None:
 
 
 def _here(recipe: Recipe, runs: Path, layout: Layout) -> None:
+    from salt_train.train import train
+
+    with joined(layout), bar("train", quiet=os.environ.get("RANK", "0") != "0") as log:
+        train(recipe, checkpoints(runs), log, layout)
+
+
+@contextmanager
+def joined(layout: Layout) -> Iterator[None]:
+    """Inside, this process is one of its job, if there is one."""
     import torch
     import torch.distributed as dist
 
     from salt_train.parallel import start
-    from salt_train.train import train
 
     torch.set_num_threads(1)
-    joined = start(layout)
+    there = start(layout)
     try:
-        with bar("train", quiet=os.environ.get("RANK", "0") != "0") as log:
-            train(recipe, checkpoints(runs), log, layout)
+        yield
     finally:
-        if joined:
+        if there:
             dist.destroy_process_group()
 
 

@@ -68,6 +68,15 @@ PLAIN = Layout()
 """One process on a CPU in float32, as on any machine."""
 
 
+@dataclass(frozen=True)
+class Fleet:
+    """A layout by name: as many processes, with a GPU of `memory` bytes each."""
+
+    processes: int
+    memory: int
+    layout: Layout
+
+
 def gpus_or_cpu(processes: int) -> Layout:
     """GPUs where every process can have one, else the CPU."""
     import torch

@@ -17,6 +17,7 @@ from salt_bench.rng import Draws
 from salt_train.backbones.base import Backbone
 from salt_train.convert import names
 from salt_train.convert.lora import Change
+from salt_train.parallel import part
 from salt_train.recipe import LoRA
 
 DOWN, UP, BASE = ".lora_A", ".lora_B", ".base"
@@ -55,14 +56,28 @@ def begun(net: Backbone, draws: Draws) -> Backbone:
     for name, layer in net.named_modules():
         if isinstance(layer, Adapted):
             drawn = torch.from_numpy(draws(name).normal(tuple(layer.lora_A.shape)))
-            layer.lora_A.data.copy_(drawn / math.sqrt(3 * layer.base.in_features))
+            _set(layer.lora_A, drawn / math.sqrt(3 * layer.base.in_features))
+            _set(layer.lora_B, torch.zeros(layer.lora_B.shape))
     return net
+
+
+def _set(parameter: Tensor, values: Tensor) -> None:
+    """Writes what this process holds of a parameter."""
+    mine, first = part(parameter)
+    where = tuple(slice(at, at + size) for at, size in zip(first, mine.shape, strict=True))
+    with torch.no_grad():
+        mine.copy_(values[where])
 
 
 def learnt(net: nn.Module) -> dict[str, Tensor]:
     """What training changes of a network, by name: its factors where it has some, else all."""
     state: dict[str, Tensor] = net.state_dict()
-    return {name: tensor for name, tensor in state.items() if name.endswith((DOWN, UP))} or state
+    return {name: tensor for name, tensor in state.items() if is_factor(name)} or state
+
+
+def bases(net: nn.Module) -> dict[str, Tensor]:
+    """A network's tensors but for the factors, where they lie, under the names that they have without any."""
+    return {plain(name): tensor for name, tensor in net.state_dict().items() if not is_factor(name)}
 
 
 def restore(net: nn.Module, saved: Mapping[str, Tensor]) -> None:
@@ -73,7 +88,7 @@ def restore(net: nn.Module, saved: Mapping[str, Tensor]) -> None:
 def merged(state: Mapping[str, Tensor], lora: LoRA | None) -> dict[str, Tensor]:
     """The plain weights that do what a network with this `state` does, under the names that they have without factors."""
     changes = dict(_changes(state, lora)) if lora else {}
-    return {_plain(name): _added(name, tensor, changes) for name, tensor in state.items() if not name.endswith((DOWN, UP))}
+    return {plain(name): _added(name, tensor, changes) for name, tensor in state.items() if not is_factor(name)}
 
 
 def peft(state: Mapping[str, Tensor], lora: LoRA | None) -> dict[str, Tensor]:
@@ -96,7 +111,12 @@ def _added(name: str, tensor: Tensor, changes: Mapping[str, Change]) -> Tensor:
     return change.added(tensor, 1.0) if change else tensor
 
 
-def _plain(name: str) -> str:
+def is_factor(name: str) -> bool:
+    """Whether a parameter of that name is of a low-rank change."""
+    return name.endswith((DOWN, UP))
+
+
+def plain(name: str) -> str:
     """A parameter's name without the wrapper's part of it."""
     layer, _, leaf = name.rpartition(".")
     return f"{layer.removesuffix(BASE)}.{leaf}" if layer else leaf

@@ -173,7 +173,8 @@ def dtype(name: str) -> torch.dtype:
 
 def laid_out(net: Backbone, layout: Layout, learns: bool) -> Backbone:
     """The same network where and in the precision in which the layout wants it."""
-    net = net.to(layout.device) if learns else net.to(layout.device, dtype(layout.frozen))
+    net = net if learns else net.to(dtype(layout.frozen))
+    net = net if has_no_data(net) else net.to(layout.device)
     net.compute = torch.bfloat16 if layout.rounded(learns) else None
     if layout.checkpointing:
         net.recompute()  # the teacher too: alignment's gradient goes through it
@@ -181,7 +182,20 @@ def laid_out(net: Backbone, layout: Layout, learns: bool) -> Backbone:
         net.share(team(layout))
     if layout.sharded:
         _shard(net, layout, learns)
+    if has_no_data(net):
+        _make_room(net, layout, learns)
     return net
+
+
+def has_no_data(net: nn.Module) -> bool:
+    """Whether parameters are shapes alone ("meta"), for which a place is made where each process wants its part."""
+    return any(p.is_meta for p in net.parameters())
+
+
+def _make_room(net: Backbone, layout: Layout, learns: bool) -> None:
+    """Gives parameters without data a place, of any content, and moves the buffers."""
+    where = "cpu" if layout.offloaded and not learns else layout.device
+    net._apply(lambda t: torch.empty_like(t, device=where) if t.is_meta else t.to(layout.device))  # as nn.Module.to_empty
 
 
 def _shard(net: Backbone, layout: Layout, learns: bool) -> None:
@@ -204,6 +218,14 @@ def _shard(net: Backbone, layout: Layout, learns: bool) -> None:
 def here(tensors: Iterable[Tensor]) -> list[Tensor]:
     """What this process holds of them."""
     return [t.to_local() if is_spread(t) else t for t in tensors]  # type: ignore[attr-defined]
+
+
+def part(tensor: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    """What this process holds of a tensor, and where in the whole it begins."""
+    if not is_spread(tensor):
+        return tensor, (0,) * tensor.ndim
+    (mine,) = tensor.__create_chunk_list__()  # type: ignore[attr-defined]
+    return tensor.to_local(), tuple(mine.offsets)  # type: ignore[attr-defined]
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -239,19 +261,24 @@ def stacked(tensor: Tensor, crew: Crew, heads: bool = False) -> Tensor:
 
 def start(layout: Layout) -> bool:
     """Joins the job that torchrun started, or makes one of this process where sharding needs one; whether there is one."""
+    if layout.device == "cuda":
+        _take_gpu(layout)
     if "RANK" not in os.environ and not layout.sharded:
         return False
-    backend = "gloo"
-    if layout.device == "cuda":
-        if not torch.cuda.is_available():
-            raise UserError("no GPU that this build of torch can use; train with --device cpu")
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        backend = "cpu:gloo,cuda:nccl"
+    backend = "cpu:gloo,cuda:nccl" if layout.device == "cuda" else "gloo"
     if "RANK" in os.environ:
         dist.init_process_group(backend)
     else:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
     return True
+
+
+def _take_gpu(layout: Layout) -> None:
+    if not torch.cuda.is_available():
+        raise UserError("no GPU that this build of torch can use; train with --device cpu")
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    if layout.products == "float32":
+        torch.backends.cudnn.allow_tf32 = False  # by default convolutions, unlike matrix products, keep 10 bits of float32's 23
 
 
 def clip(parameters: Sequence[nn.Parameter], largest: float) -> float:

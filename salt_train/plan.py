@@ -66,19 +66,29 @@ def demands(recipe: Recipe, layout: Layout, gpus: tuple[int, ...], memory: int) 
     check_heads(recipe, layout)
     for n in gpus:
         parts(recipe.batch, n, replace(layout, micro=videos))
+    found = forecasted(recipe, layout)
+    return [demand(found, layout, n, memory) for n in gpus]
+
+
+def forecasted(recipe: Recipe, layout: Layout) -> Forecast:
+    """What an update needs with as many videos as a process takes at once."""
     frozen = "bfloat16" if layout.rounded(learns=False) else "float32"  # as it computes, whatever it is kept in
     rounding = Layout(compute=layout.products, frozen=frozen, checkpointing=layout.checkpointing, sequence=layout.sequence)
-    found = forecast(recipe, rounding, videos, CUTS)
-    return [demand(found, layout, n, memory) for n in gpus]
+    return forecast(recipe, rounding, layout.micro or 1, CUTS)
 
 
 def demand(found: Forecast, layout: Layout, gpus: int, memory: int) -> Demand:
     """The worst of the phases on that many GPUs."""
-    cut = gpus if layout.sharded else 1
-    phases = {phase: _rows(found, layout, phase, working[cut], cut) for phase, working in found.working.items()}
-    phases |= {f"{phase}, step": _stepping(found, layout, phase, cut) for phase in found.working}
+    phases = by_phase(found, layout, gpus)
     phase = max(phases, key=lambda name: sum(phases[name].values()))
     return Demand(gpus, layout, phase, phases[phase], memory)
+
+
+def by_phase(found: Forecast, layout: Layout, gpus: int) -> dict[str, dict[str, int]]:
+    """What is there in each phase of an update: while losses are made, and while an optimiser steps."""
+    cut = gpus if layout.sharded else 1
+    phases = {phase: _rows(found, layout, phase, working[cut], cut) for phase, working in found.working.items()}
+    return phases | {f"{phase}, step": _stepping(found, layout, phase, cut) for phase in found.working}
 
 
 def _rows(found: Forecast, layout: Layout, phase: str, working: float, cut: int) -> dict[str, int]:

@@ -6,12 +6,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from salt_bench import files
 from salt_bench.errors import UserError, words_of
+from salt_train import weights
+from salt_train.weights import Stored
 
 TRANSFORMER, TEXT, TOKENIZER, VAE = "transformer", "text_encoder", "tokenizer", "vae"
 CONVERSION = "conversion.json"
@@ -32,11 +32,18 @@ def fill(net: nn.Module, source: str) -> None:
     """Gives the backbone `net` the published transformer of `source`.
 
     Raises UserError where it is missing, damaged or another network."""
-    found = {f"net.{name}": tensor for path in _files(source) for name, tensor in _tensors(path).items()}
-    try:
-        net.load_state_dict(found)
-    except RuntimeError as error:
-        raise UserError(f"{source} is another network: {str(error).splitlines()[-1].strip()}") from None
+    weights.load(net.state_dict(), stored(source))
+
+
+def stored(source: str) -> Stored:
+    """The published transformer of `source`, to be read tensor by tensor.
+
+    Raises UserError where it is missing; later on, where it is damaged or another network."""
+
+    def misfit(why: str) -> UserError:
+        return UserError(f"{source} is another network: {why}")
+
+    return Stored(_files(source), misfit, _damaged, prefix="net.")
 
 
 def digest(source: str, part: str = TRANSFORMER) -> str:
@@ -64,11 +71,8 @@ def _files(source: str, part: str = TRANSFORMER) -> list[Path]:
     return found
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is truncated or damaged ({error}); fetch it again") from None
+def _damaged(path: Path, error: object) -> UserError:
+    return UserError(f"{path} is truncated or damaged ({error}); fetch it again")
 
 
 def _missing(source: str, part: str, why: object) -> str:

@@ -9,8 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from salt_bench import record
 from salt_bench.errors import WrongUse
 from salt_bench.types import Live, Log, Running
@@ -25,6 +23,7 @@ from salt_train.layout import gpus_or_cpu
 from salt_train.objectives.base import Objective
 from salt_train.prompt_file import PromptFile
 from salt_train.rollout import Chunks
+from salt_train.weights import Stored
 
 if TYPE_CHECKING:
     from salt_train.sampler import FlowSampler
@@ -245,17 +244,16 @@ class Recipe:
         return checkpoint.digest(folder) if folder else ""
 
 
-def fill(net: nn.Module, recipe: Recipe, root: Path) -> None:
-    """Gives `net` the weights of `recipe`: published ones, or its finished checkpoint under `root` or in the package.
+def stored(recipe: Recipe, root: Path) -> Stored:
+    """The weights of `recipe`: published ones, or its finished checkpoint under `root` or in the package.
 
-    Raises UserError where they are missing, damaged or of another shape."""
+    Raises UserError where there are none."""
     if recipe.weights:
-        published.fill(net, recipe.weights)
-        return
+        return published.stored(recipe.weights)
     folder = checkpoint.find(recipe.fingerprint(), root)
     if folder is None:
         raise checkpoint.CheckpointError(f"no checkpoint {recipe.fingerprint()} under {root}; train it first")
-    checkpoint.fill(net, folder)
+    return checkpoint.stored(folder)
 
 
 def checkpoints(workdir: Path) -> Path:

@@ -19,8 +19,9 @@ from salt_train.backbones.base import Backbone, frozen
 from salt_train.codecs.captions import Captions
 from salt_train.codecs.umt5 import UMT5Captions
 from salt_train.flow import move
-from salt_train.recipe import Recipe, Sampling, fill
+from salt_train.recipe import Recipe, Sampling, stored
 from salt_train.rollout import Context, Mover, Renoise, walk
+from salt_train.weights import load
 
 BATCH, NUMBERS = 64, 2**22
 """Clips, and numbers of their latents, that are sampled at once: a batch of tiny videos, or one of Wan's."""
@@ -49,7 +50,7 @@ class FlowSampler:
         codec, captions = codecs.fitted(recipe.codec, root), codecs.captions(recipe.world, recipe.text)
         net = recipe.backbone.build(recipe.codec.shape(), captions.words, codec.std)
         if folder is None:
-            fill(net, recipe, root)
+            load(net.state_dict(), stored(recipe, root))
         else:
             checkpoint.fill(net, folder)
         return cls(frozen(net), codec, captions, recipe.sampling)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,16 +12,18 @@ import torch
 from torch import Tensor
 
 from salt_bench import files, record
-from salt_bench.errors import UserError, WrongUse
+from salt_bench.errors import UserError
 from salt_bench.rng import Draws
 from salt_bench.types import Log
-from salt_train import checkpoint, codecs, lora, paused
-from salt_train.backbones.base import Backbone, copy_weights, frozen
+from salt_train import checkpoint, lora, paused
+from salt_train.backbones.base import Backbone
+from salt_train.building import Builder
 from salt_train.layout import PLAIN, Layout
 from salt_train.notes import Notes
 from salt_train.objectives.base import Objective, Step
-from salt_train.parallel import ALONE, Crew, Share, crew, laid_out, whole
-from salt_train.recipe import LoRA, Recipe, fill
+from salt_train.parallel import ALONE, Crew, Share, crew, whole
+from salt_train.recipe import Recipe
+from salt_train.sources import Files, Source
 from salt_train.stepper import Stepper, average
 from salt_train.steps import Steps
 from salt_train.streaming import LongVideo, joined, mapped
@@ -46,6 +47,10 @@ class Networks:
     optimiser: Stepper
     critic_optimisers: dict[int, Stepper]
     videos: list[LongVideo] = field(default_factory=lambda: [LongVideo()])
+
+    @property
+    def networks(self) -> list[Backbone]:
+        return [self.student, self.ema, *self.critics.values(), *([self.teacher] if self.teacher else [])]
 
     @property
     def learning(self) -> dict[str, Backbone | Stepper]:
@@ -98,70 +103,38 @@ def train(recipe: Recipe, root: Path, log: Log, layout: Layout = PLAIN) -> Path:
             log("train", (i + 1) / recipe.steps)
             if (i + 1) % SAVE_EVERY == 0 and i + 1 < recipe.steps:
                 paused.pause(folder, nets, rows, ours)
-        state = {name: whole(tensor) for name, tensor in nets.ema.state_dict().items()}
+        state = gathered(nets.ema, ours)
         if ours.rank == 0:
             changes = lora.peft(state, recipe.lora)
             checkpoint.finish(folder, lora.merged(state, recipe.lora), rows, record.dump(recipe), changes)
     return folder
 
 
-def build(recipe: Recipe, root: Path, layout: Layout = PLAIN) -> Networks:
-    """Networks as they stand before the first update: a student starts from another's weights, a teacher from named draws."""
-    student, teacher, critics = _networks(recipe, root)
-    if recipe.lora:
-        _adapt(recipe, recipe.lora, student, critics)
-    ema = laid_out(frozen(copy.deepcopy(student)), layout, learns=True)
-    student = laid_out(student, layout, learns=True)
-    critics = {i: laid_out(critic, layout, learns=True) for i, critic in critics.items()}
-    teacher = teacher and laid_out(teacher, layout, learns=False)
-    updates = recipe.steps * recipe.critic_updates
-    steppers = {i: Stepper(c, recipe.critic, updates, layout) for i, c in critics.items() if recipe.critic}
-    return Networks(student, ema, teacher, critics, Stepper(student, recipe.optimiser, recipe.steps, layout), steppers)
-
-
-def _adapt(recipe: Recipe, change: LoRA, student: Backbone, critics: dict[int, Backbone]) -> None:
-    """Leaves student and critics as they are, but for changes of low rank that learn, each from its own named draws."""
-    if recipe.start and not recipe.backbone.takes(recipe.start.backbone):
-        raise WrongUse("a low-rank change is one of weights that fit: the recipe's `init` (or teacher) is another network")
-    draws = Draws(recipe.seed)("lora")
-    lora.begun(lora.adapted(student, change), draws("student"))
-    for i, critic in critics.items():
-        lora.begun(lora.adapted(critic, change), draws("critic", i))
-
-
-def _networks(recipe: Recipe, root: Path) -> tuple[Backbone, Backbone | None, dict[int, Backbone]]:
-    """Student, teacher and critics on the CPU."""
-    codec = codecs.fitted(recipe.codec, root)
-    words = codecs.captions(recipe.world, recipe.text).words
-
-    def fresh(spec: Any, seed: int) -> Backbone:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(Draws(seed)("init").choice(2**62))
-            return spec.build(recipe.codec.shape(), words, codec.std)
-
-    def trained(stage: Recipe) -> Backbone:
-        net = fresh(stage.backbone, 0)
-        fill(net, stage, root)
-        return net
-
-    teacher = frozen(trained(recipe.teacher)) if recipe.teacher else None
-    student = fresh(recipe.backbone, recipe.seed)
-    start = recipe.start
-    if start and recipe.backbone.takes(start.backbone):
-        copy_weights(trained(start) if recipe.init or teacher is None else teacher, student)
-
-    def scorer() -> Backbone:
-        assert teacher is not None
-        return trained(recipe.critic_init) if recipe.critic_init else copy.deepcopy(teacher)
-
-    critics = {}
+def build(recipe: Recipe, root: Path, layout: Layout = PLAIN, source: Source | None = None) -> Networks:
+    """Networks as they stand before the first update: a student starts from another's weights, a teacher from named draws.
+    `source` has what they start from, where that is not what lies under `root`."""
+    make = Builder(recipe, layout, source or Files(root))
+    student, ema, critics = make.student(), make.student(average=True), {}
     for i, objective in enumerate(recipe.objectives):
-        critic = objective.critic(scorer) if teacher is not None else None
+        critic = objective.critic(lambda i=i: make.critic(i)) if recipe.teacher else None  # type: ignore[misc]
         if critic is not None:
-            critics[i] = critic.requires_grad_(True)
+            critics[i] = critic
     if critics and recipe.critic is None:
         raise ValueError("an objective brings a critic, but the recipe's `critic` optimiser is None; give it one")
-    return student, teacher, critics
+    updates = recipe.steps * recipe.critic_updates
+    steppers = {i: Stepper(c, recipe.critic, updates, layout) for i, c in critics.items() if recipe.critic}
+    optimiser = Stepper(student, recipe.optimiser, recipe.steps, layout)
+    return Networks(student, ema, make.teacher(), critics, optimiser, steppers)
+
+
+def gathered(net: Backbone, ours: Crew) -> dict[str, Tensor]:
+    """All of a network's tensors in the first process; in others, none is kept."""
+    found = {}
+    for name, tensor in net.state_dict().items():
+        full = whole(tensor)
+        if ours.rank == 0:
+            found[name] = full.cpu()
+    return found
 
 
 def update(nets: Networks, recipe: Recipe, steps: Steps, i: int, ours: Crew = ALONE) -> dict[str, Any]:

@@ -109,8 +109,3 @@ def gathered(module: nn.Module) -> Iterator[None]:
 def frozen(net: Backbone) -> Backbone:
     """The same network without gradients, in evaluation mode."""
     return net.requires_grad_(False).eval()
-
-
-def copy_weights(source: nn.Module, target: nn.Module) -> None:
-    with torch.no_grad():
-        target.load_state_dict(source.state_dict())

@@ -13,7 +13,8 @@ What each step brings, Wan 2.1 1.3B in bf16, 81 frames of 480×832, chunks of 3,
     of these 2.00 s                          attention 1.11, matrix products .57, all else .25; idle .07
 
 With a `recorder` every evaluation is one launch (graphs.py), for chunks so small that Python cannot start their kernels as fast
-as they run: on an H200 1.28 times as fast frame by frame with 2 steps, 1.02 times in chunks of 3 with 4. Without compilation, on a CPU, it is as fast as the plain network.
+as they run: on an H200 1.28 times as fast frame by frame with 2 steps, 1.02 times in chunks of 3 with 4. Without compilation,
+on a CPU, swift is as fast as the plain network.
 """
 
 from __future__ import annotations

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from salt_bench.errors import WrongUse
 from salt_train.backbones.wan import WanSpec
 from salt_train.caches.window import Window
 from salt_train.flow import even
+from salt_train.layout import Fleet
 from salt_train.objectives.base import Objective
 from salt_train.recipe import LoRA, Optimiser, Recipe, Stream
 from salt_train.rollout import Chunks
@@ -54,6 +56,16 @@ class Setup:
     """The term of the first stage of Causal Forcing."""
     tap: int
     aligned_from: Mapping[str, int]
+    layouts: Mapping[str, Fleet] = field(default_factory=dict)
+    """By name, the machines on which every stage of every method fits; batches stay what they are, by accumulation."""
+
+    def fleet(self, name: str) -> Fleet:
+        """The layout called `name`.
+
+        Raises WrongUse where there is none."""
+        if name not in self.layouts:
+            raise WrongUse(f"no layout {name!r} at this scale; known: {', '.join(self.layouts) or 'none'}")
+        return self.layouts[name]
 
     def grid(self, points: int) -> tuple[float, ...]:
         """The even grid of `points` noise levels under this scale's shift."""

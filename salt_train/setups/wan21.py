@@ -15,6 +15,7 @@ from salt_train.caches.window import Window
 from salt_train.codecs.umt5 import UMT5
 from salt_train.codecs.wan_vae import WanVAE
 from salt_train.flow import even
+from salt_train.layout import Fleet, Layout
 from salt_train.objectives.teacher_forcing import TeacherForcing
 from salt_train.prompt_file import PromptFile
 from salt_train.recipe import LoRA, Optimiser, Recipe, Sampling, Stream
@@ -52,6 +53,12 @@ def released(source: str, network: WanSpec) -> Recipe:
     )
 
 
+def gpus(count: int, gigabytes: int, offload: bool = False) -> Fleet:
+    """One video at once on each, what does not learn in bfloat16; networks are cut among several."""
+    how = Layout(device="cuda", micro=1, shard=count > 1, frozen="bfloat16", checkpointing=True, offload=offload)
+    return Fleet(count, gigabytes * 10**9, how)
+
+
 SMALL_RECIPE, LARGE_RECIPE = released(SMALL, WAN_1B), released(LARGE, WAN_14B)
 MATCHING = Stage(120, 64, adam(2e-6), ema=0.99, ema_from=40, critic=adam(4e-7), critic_updates=5)
 
@@ -79,4 +86,5 @@ SETUP = Setup(
     autoregressive=TeacherForcing(shift=SHIFT, weighting="bell"),
     tap=20,
     aligned_from={"causal_forcing": 140, "self_forcing": 200, "longlive": 240},  # iterations 700, 1000 and 1200
+    layouts={"8x80GB": gpus(8, 80, offload=True), "1x141GB": gpus(1, 141)},  # offload: for LongLive's long stage alone
 )

@@ -6,6 +6,7 @@ import itertools
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "train"))
 
 from crews import KILLED, close, dmd, kill_after, losses, salt, sc_dmd, trained
-from tiny import quiet, teacher
+from tiny import quiet, student, teacher
 
 from salt_train import train as training
 from salt_train.layout import PLAIN, Layout
 from salt_train.recipe import Recipe
+from salt_train.trial import page, tried
 
 WAYS = {
     "1": (1, PLAIN),
@@ -81,3 +83,9 @@ def test_a_killed_run_goes_on_with_others(
     trained(recipe, root, *WAYS[before], log=kill_after(5, 8), ends=(KILLED,))
     trained(recipe, root, *WAYS[after])
     assert close(losses(recipe, calm), losses(recipe, root))
+
+
+def test_several_processes_try_together() -> None:
+    found = tried("sc_dmd", replace(student(), batch=8), Layout(shard=True, micro=2), 2, 1)
+    assert (found.processes, found.batch, found.whole, len(found.updates), found.peaks) == (2, 4, 8, 1, {})
+    assert page(found).endswith("memory was not measured: on a CPU it is counted where networks are whole")

@@ -14,6 +14,7 @@ from tiny import GRID4, quiet, student, teacher
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from salt_bench.errors import UserError
 from salt_bench.rng import Draws
 from salt_train import checkpoint, forecast
 from salt_train import train as training
@@ -26,6 +27,7 @@ from salt_train.objectives.dmd import DMD
 from salt_train.objectives.ode_regression import ODERegression
 from salt_train.objectives.self_consistency import SelfConsistency
 from salt_train.objectives.teacher_forcing import TeacherForcing
+from salt_train.parallel import start
 from salt_train.recipe import Recipe
 from salt_train.rollout import Chunks
 from salt_train.steps import Steps
@@ -52,6 +54,13 @@ def test_a_gpu_computes_in_bfloat16_and_is_sharded_then() -> None:
     assert (gpu.products, gpu.sharded) == ("bfloat16", True)
     assert not replace(gpu, compute="float32").sharded
     assert (Layout(offload=True).sharded, replace(gpu, compute="float32", offload=True).sharded) == (False, True)
+
+
+@pytest.mark.parametrize("layout", [Layout(device="cuda"), Layout(device="cuda", compute="float32")])
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named(layout: Layout) -> None:
+    with pytest.raises(UserError, match="no GPU that this build of torch can use; train with --device cpu"):
+        start(layout)
 
 
 def gradients(recipe: Recipe, root: Path, layout: Layout) -> dict[str, Tensor]:

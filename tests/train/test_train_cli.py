@@ -20,6 +20,7 @@ from tiny import student, teacher
 from salt_bench import record
 from salt_train import checkpoint, cli, launch
 from salt_train.layout import Layout
+from salt_train.methods.self_forcing import self_forcing
 from salt_train.recipe import Optimiser, Recipe, checkpoints
 
 ROOT = Path(__file__).parent.parent.parent
@@ -122,6 +123,12 @@ def test_methods_are_listed_for_wan_too(salt: Salt) -> None:
         (("run", "dmd", "--micro", "3"), "a batch of 8 is no multiple of 1 processes × 3 videos"),
         (("run", "dmd", "--frozen", "int8"), "`frozen` is one of float32, bfloat16, got 'int8'"),
         (("run", "dmd", "--device", "tpu"), 'a device is "cpu" or "cuda", got \'tpu\''),
+        (("run", "dmd", "--setup", "wan21", "--layout", "8x80"), "no layout '8x80' at this scale; known: 8x80GB, 1x141GB"),
+        (("run", "dmd", "--setup", "shapes", "--layout", "8x80GB"), "no layout '8x80GB' at this scale; known: none"),
+        (("run", "dmd", "--layout", "8x80GB"), "--layout 8x80GB is one of a setup's; name it too, as in --setup wan21"),
+        (("run", "dmd", "--setup", "wan21", "--layout", "8x80GB", "--micro", "2"), "--layout 8x80GB says what --micro says"),
+        (("plan", "dmd", "--layout", "8x80GB", "--device", "cuda"), "--layout 8x80GB says what --device says"),
+        (("run", "dmd", "--setup", "wan2"), "no setup 'wan2'; did you mean"),
         (("train",), "train"),
     ],
 )
@@ -142,6 +149,27 @@ def test_parameters_reach_the_method(salt: Salt, monkeypatch: pytest.MonkeyPatch
         3,
         "none",
     )
+
+
+def test_a_layouts_name_stands_for_its_options(salt: Salt, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Recipe, int, Layout]] = []
+    monkeypatch.setattr(launch, "train_all", lambda recipe, runs, processes, layout: asked.append((recipe, processes, layout)))
+    scale = ("self_forcing", "--setup", "wan21")
+    said = next(line for line in salt("list", "--setup", "wan21").out.splitlines() if "8x80GB" in line)
+    assert salt("run", *scale, "--layout", "8x80GB").code == 0
+    assert salt("run", *scale, *said.removeprefix("--layout 8x80GB: ").split()).code == 0
+    one, two = asked
+    assert one == two
+    assert (one[0].batch, one[0].backbone.width, one[1]) == (64, 1536, 8)
+    assert one[2] == Layout(1, True, "cuda", None, "bfloat16", True, True)
+
+
+def test_earlier_stages_are_trained_in_the_layout_of_the_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[tuple[int, int, Layout]] = []
+    monkeypatch.setattr(launch, "train", lambda recipe, runs, *how: asked.append((recipe.steps, *how)))
+    layout = Layout(device="cuda")
+    launch.train_all(self_forcing(setup="wan21"), tmp_path, 8, layout)
+    assert asked == [(1000, 8, layout), (120, 8, layout)], "the regression first; published networks are not trained"
 
 
 def test_a_loss_that_is_no_number_is_5_on_one_line(salt: Salt) -> None:
@@ -269,6 +297,7 @@ def test_a_plan_is_a_table_or_numbers(salt: Salt) -> None:
     one, eight = json.loads(salt(*asked, "--json").out)
     assert (one["gpus"], eight["gpus"], one["bytes"]) == (1, 8, sum(one["rows"].values()))
     assert salt(*asked, "--memory", "much").code == 2
+    assert salt(*asked[:2], "--set", "setup=shapes", *asked[4:]).out == done.out
 
 
 def test_help_names_commands_and_exit_codes(salt: Salt) -> None:
@@ -276,5 +305,5 @@ def test_help_names_commands_and_exit_codes(salt: Salt) -> None:
     assert done.code == 0
     for word in ("run", "resume", "list", "plan", "inspect", "130"):
         assert word in done.out
-    for word in ("--set", "--seed", "--processes", "--again", "--micro", "--shard", "--checkpointing"):
+    for word in ("--set", "--seed", "--processes", "--again", "--micro", "--shard", "--checkpointing", "--layout"):
         assert word in salt("run", "--help").out
