@@ -9,14 +9,16 @@ import pytest
 import torch
 from causal_parts import causal
 from crews import ALIGNED
-from tiny import GRID4, student
+from tiny import GRID4, GRID8, student
 from torch import nn
 
 from salt_bench.errors import WrongUse
+from salt_train import forecast
 from salt_train.layout import PLAIN, Layout
 from salt_train.made_up import MadeUp
 from salt_train.memory import GRADIENT, KEPT, WORK, Ledger, booked
 from salt_train.objectives.base import Objective
+from salt_train.objectives.cache_alignment import CacheAlignment
 from salt_train.objectives.dmd import DMD
 from salt_train.objectives.self_consistency import SelfConsistency
 from salt_train.objectives.teacher_forcing import TeacherForcing
@@ -123,6 +125,18 @@ def within_a_tenth(name: str, root: Path) -> None:
 def test_a_forecast_is_within_a_tenth(root: Path) -> None:
     """The other cases: tests/proofs/test_forecasts.py."""
     within_a_tenth("Self Forcing", root)
+
+
+def test_full_depth_follows_from_few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against what is seen at full depth. With few blocks the distance of features is the worst moment, with many the rollouts
+    that hold their caches are."""
+    aligned = CacheAlignment(((GRID4, GRID8),), kind="mmd", tap=0)
+    recipe = large(on_four(aligned), 16, 20, 1)
+    found = forecast.forecast(recipe, PLAIN, 2, (1, 8))
+    monkeypatch.setattr(forecast, "FEW", 20)
+    whole = forecast.forecast.__wrapped__(recipe, PLAIN, 2, (1, 8))
+    for phase, peaks in whole.working.items():
+        assert found.working[phase] == pytest.approx(peaks, rel=1e-3), phase
 
 
 def test_a_batch_is_cut_as_it_will_be() -> None:
