@@ -11,7 +11,7 @@ from torch import Tensor
 
 from salt_bench.rng import Draws
 from salt_train.backbones.base import Backbone
-from salt_train.caches.base import CachePolicy, KVCache
+from salt_train.caches.base import CachePolicy, KVCache, Piece
 from salt_train.objectives.base import Carried, Step
 from salt_train.recipe import Stream
 from salt_train.rollout import Context
@@ -68,7 +68,8 @@ class LongVideo:
         """The inverse of `state`."""
         if "tail" not in state:
             return LongVideo(state["number"])
-        cache = KVCache(policy, state["seen"], tuple(state["frames"]), tuple(state["keys"]), tuple(state["values"]), ())
+        piece = Piece(tuple(state["frames"]), tuple(state["keys"]), tuple(state["values"]))
+        cache = KVCache(policy, state["seen"], (piece,), ())
         context = Context(torch.empty(0), None, cache, state["past"], state["chunk"], state["first"])
         return LongVideo(state["number"], Carried(context, state["tail"]))
 

@@ -57,7 +57,7 @@ class Recall(Sight):
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
         if layer == len(self.written):  # a repetition by activation checkpointing writes nothing
             self.written.append((key, value))
-        keys, values = torch.cat([self.cache.keys[layer], key], 1), torch.cat([self.cache.values[layer], value], 1)
+        keys, values = self.cache.read(layer, key, value)
         return attend(query, keys if self.time is None else rotated(keys, self.time), values, heads)
 
 

@@ -111,9 +111,7 @@ class Wan(Backbone):
             with gathered(self.net):
                 tokens = self.net.condition_embedder.text_embedder(cond)
             text = tuple(self._caption(block, tokens) for block in self.net.blocks)
-        nothing = cond.new_zeros(len(cond), 0, self.spec.width // self.net.rope.among.ranks, dtype=self.compute)
-        empty = tuple(nothing for _ in self.net.blocks)
-        return KVCache(policy, 0, (), empty, empty, text)
+        return KVCache(policy, 0, (), text)
 
     def _caption(self, block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
         with gathered(block):
@@ -123,7 +121,7 @@ class Wan(Backbone):
         level = torch.full((len(x),), sigma, dtype=torch.float32, device=x.device)
         written = self._run(x, level, cond, Recall(cache, x.shape[2]), cache.seen, -1).written
         after = cache.extended(written, x.shape[2])
-        frame = self.spec.frame_bytes(x.shape[1:], after.keys[0].element_size()) // self.net.rope.among.ranks
+        frame = self.spec.frame_bytes(x.shape[1:], written[0][0].element_size()) // self.net.rope.among.ranks
         assert after.bytes == len(x) * len(after.frames) * frame
         return after
 

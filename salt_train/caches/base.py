@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -61,59 +61,95 @@ class CachePolicy(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class KVCache:
-    """Keys and values of the frames that a policy keeps. Reading never changes it; whoever remembers makes a new one.
+class Piece:
+    """What one pass wrote of `frames`: keys and values, one (B, frames·tokens, D) per block."""
 
-    `keys` and `values` hold one (B, frames·tokens, D) per block, keys normed and turned to their place (in space only where
-    the policy's places move). `text` holds one pair (B, L, D) per block, the caption's, computed once per prompt and read
-    without gradient only."""
-
-    policy: CachePolicy
-    seen: int
     frames: tuple[int, ...]
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(t.numel() * t.element_size() for t in (*self.keys, *self.values))
+
+    def mapped(self, f: Callable[[Tensor], Tensor]) -> Piece:
+        return replace(self, keys=tuple(map(f, self.keys)), values=tuple(map(f, self.values)))
+
+    def only(self, frames: Collection[int]) -> Piece:
+        """The piece of those of its frames that are among `frames`."""
+        at = [i for i, frame in enumerate(self.frames) if frame in frames]
+        if len(at) == len(self.frames):
+            return self
+        return replace(self.mapped(lambda t: picked(t, at, len(self.frames))), frames=tuple(self.frames[i] for i in at))
+
+    def with_gradient_of(self, written: Sequence[tuple[Tensor, Tensor]], first: int, total: int) -> Piece:
+        """The same values, with the gradient of `written`, another pass over `total` frames from `first` on."""
+        at = [frame - first for frame in self.frames]
+        keys, values = (tuple(picked(pair[i], at, total) for pair in written) for i in (0, 1))
+        return replace(self, keys=_following(self.keys, keys), values=_following(self.values, values))
+
+
+def _following(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(t + other - other.detach() for t, other in zip(tensors, others, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class KVCache:
+    """Keys and values of the frames that a policy keeps. Reading never changes it; whoever remembers makes a new one, which
+    shares its pieces: a rollout that holds the cache of each of its chunks holds nothing twice.
+
+    Keys are normed and turned to their place (in space only where the policy's places move). `text` holds one pair (B, L, D)
+    per block, the caption's, computed once per prompt and read without gradient only."""
+
+    policy: CachePolicy
+    seen: int
+    pieces: tuple[Piece, ...]
     text: tuple[tuple[Tensor, Tensor], ...]
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        return tuple(frame for piece in self.pieces for frame in piece.frames)
+
+    @property
+    def keys(self) -> tuple[Tensor, ...]:
+        """One (B, frames·tokens, D) per block."""
+        return tuple(torch.cat(parts, 1) for parts in zip(*(piece.keys for piece in self.pieces), strict=True))
+
+    @property
+    def values(self) -> tuple[Tensor, ...]:
+        """As `keys`."""
+        return tuple(torch.cat(parts, 1) for parts in zip(*(piece.values for piece in self.pieces), strict=True))
 
     @property
     def bytes(self) -> int:
         """Memory of the frames' keys and values, the caption's not included."""
-        return sum(t.numel() * t.element_size() for t in (*self.keys, *self.values))
+        return sum(piece.bytes for piece in self.pieces)
+
+    def read(self, block: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, N, D) of a block: the frames', and behind them the given ones."""
+        keys, values = [p.keys[block] for p in self.pieces], [p.values[block] for p in self.pieces]
+        return torch.cat([*keys, key], 1), torch.cat([*values, value], 1)
 
     def detached(self) -> KVCache:
         """The same cache without history."""
-        return replace(self, keys=tuple(k.detach() for k in self.keys), values=tuple(v.detach() for v in self.values))
+        return replace(self, pieces=tuple(piece.mapped(Tensor.detach) for piece in self.pieces))
 
-    def only(self, frames: Sequence[int]) -> KVCache:
+    def only(self, frames: Collection[int]) -> KVCache:
         """The cache of these frames, as far as it has them: after a prompt switch it begins in the middle of a video."""
-        kept = tuple(f for f in frames if f in self.frames)
-        if kept == self.frames:
-            return self
-        at = [self.frames.index(f) for f in kept]
-        keys, values = (tuple(picked(t, at, len(self.frames)) for t in part) for part in (self.keys, self.values))
-        return replace(self, frames=kept, keys=keys, values=values)
+        left = (piece.only(frames) for piece in self.pieces)
+        return replace(self, pieces=tuple(piece for piece in left if piece.frames))
 
     def extended(self, written: Sequence[tuple[Tensor, Tensor]], new: int) -> KVCache:
         """The cache after `new` more frames, whose keys and values are `written`, one pair per block; the policy forgets."""
-        keys = tuple(torch.cat([old, k], 1) for old, (k, _) in zip(self.keys, written, strict=True))
-        values = tuple(torch.cat([old, v], 1) for old, (_, v) in zip(self.values, written, strict=True))
         seen = self.seen + new
-        frames = (*self.frames, *range(self.seen, seen))
-        return replace(self, seen=seen, frames=frames, keys=keys, values=values).only(self.policy.stored(seen))
+        piece = Piece(tuple(range(self.seen, seen)), tuple(k for k, _ in written), tuple(v for _, v in written))
+        return replace(self, seen=seen, pieces=(*self.pieces, piece)).only(self.policy.stored(seen))
 
     def with_gradient_of(self, written: Sequence[tuple[Tensor, Tensor]], first: int) -> KVCache:
         """The same values; those of the frames from `first` on carry the gradient of `written`, another pass over them."""
-        at = [i for i, frame in enumerate(self.frames) if frame >= first]
-        new = [frame - first for frame in self.frames if frame >= first]
         total = self.seen - first
-
-        def joined(old: Tensor, other: Tensor) -> Tensor:
-            old, other = old.unflatten(1, (len(self.frames), -1)), picked(other, new, total).unflatten(1, (len(new), -1))
-            return torch.cat([old[:, : at[0]], old[:, at] + other - other.detach()], 1).flatten(1, 2)
-
-        keys = tuple(joined(old, k) for old, (k, _) in zip(self.keys, written, strict=True))
-        values = tuple(joined(old, v) for old, (_, v) in zip(self.values, written, strict=True))
-        return replace(self, keys=keys, values=values)
+        pieces = (p.with_gradient_of(written, first, total) if p.frames[0] >= first else p for p in self.pieces)
+        return replace(self, pieces=tuple(pieces))
 
 
 def picked(tokens: Tensor, at: Sequence[int], frames: int) -> Tensor:

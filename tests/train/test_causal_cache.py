@@ -57,6 +57,32 @@ def test_a_leaky_past_has_the_values_of_the_clean_pass() -> None:
     assert not torch.allclose(*gradients, rtol=0.1)
 
 
+@pytest.mark.parametrize("past", ["attached", "leaky"])
+def test_every_chunk_of_the_past_gets_its_gradient_directly(past: str) -> None:
+    """As measured of the public code: not the newest chunk alone, whose keys and values depend on those before it."""
+    net, noise = network(), made("noise", 2, 4, 6, 4, 4)
+    found = rollout(net, noise, context(net), (1.0, 0.5), chunks=Chunks(2, Full(past=past)), grad=True)
+    last = found.stops[-1]
+    for piece in last.cache.pieces:
+        (given,) = torch.autograd.grad(last.velocity.square().mean(), piece.keys[0], retain_graph=True)
+        assert given.abs().max() > 0
+
+
+def test_caches_of_a_rollout_share_what_they_hold() -> None:
+    net, noise = network(), made("noise", 2, 4, 8, 4, 4)
+    with torch.no_grad():
+        full, window = (
+            rollout(net, noise, context(net), (1.0, 0.5), chunks=Chunks(2, p)) for p in (Full(), Window(window=6, sink=2))
+        )
+    for found in (full, window):
+        kept = [stop.cache.pieces for stop in found.stops]
+        assert [len(pieces) for pieces in kept[1:3]] == [1, 2]
+        assert kept[2][0] is kept[1][0]
+    assert [piece.frames for piece in full.stops[3].cache.pieces] == [(0, 1), (2, 3), (4, 5)]
+    assert [piece.frames for piece in window.stops[3].cache.pieces] == [(0, 1), (3,), (4, 5)]
+    assert 2 * window.stops[3].cache.bytes == 5 * window.stops[1].cache.bytes > 0
+
+
 @pytest.mark.parametrize("past", ["detached", "attached", "leaky"])
 def test_checkpointing_changes_no_gradient(past: str) -> None:
     """Cross-attention keys and values included: with a cache of them, training would not reach them."""
@@ -210,8 +236,7 @@ def test_a_recache_as_a_whole_sees_both_ways() -> None:
 
 
 def kept_sinks(cache: Any) -> dict[str, Any]:
-    only = cache.only((0, 1))
-    return {"frames": only.frames, "keys": only.keys, "values": only.values, "seen": 2}
+    return {"pieces": cache.only((0, 1)).pieces, "seen": 2}
 
 
 def test_a_video_changes_its_caption_at_the_frame() -> None:
