@@ -21,7 +21,8 @@ class CachePolicy(ABC):
 
     `past` says what gradient the past carries in training. "detached": none, a chunk's loss stops at its own frames.
     "attached": all of it, through the clean pass that wrote the cache. "leaky": the values of the clean pass with the gradient
-    of the noisy exit pass, which is what public Self Forcing code does (a measured fault, kept for ablations).
+    of the noisy exit pass, for the newest chunk and through it for those before; public Self Forcing code does so (a measured
+    fault, kept for ablations), and there every chunk of the past has that gradient directly too.
     `context_noise` is the noise level at which a finished chunk is written.
 
     Two more measured faults of public code, kept for ablations. `frozen_text`: the caption's keys and values come from the

@@ -9,6 +9,7 @@ for. In its long stage LongLive tunes low-rank changes of rank 256 of student an
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from salt_train.backbones.wan import WanSpec
 from salt_train.caches.window import Window
@@ -53,10 +54,10 @@ def released(source: str, network: WanSpec) -> Recipe:
     )
 
 
-def gpus(count: int, gigabytes: int, offload: bool = False) -> Fleet:
+def gpus(count: int, gigabytes: int, **more: Any) -> Fleet:
     """One video at once on each, what does not learn in bfloat16; networks are cut among several."""
-    how = Layout(device="cuda", micro=1, shard=count > 1, frozen="bfloat16", checkpointing=True, offload=offload)
-    return Fleet(count, gigabytes * 10**9, how)
+    how = Layout(device="cuda", micro=1, shard=count > 1, frozen="bfloat16", checkpointing=True)
+    return Fleet(count, gigabytes * 10**9, replace(how, **more))
 
 
 SMALL_RECIPE, LARGE_RECIPE = released(SMALL, WAN_1B), released(LARGE, WAN_14B)
@@ -86,5 +87,5 @@ SETUP = Setup(
     autoregressive=TeacherForcing(shift=SHIFT, weighting="bell"),
     tap=20,
     aligned_from={"causal_forcing": 140, "self_forcing": 200, "longlive": 240},  # iterations 700, 1000 and 1200
-    layouts={"8x80GB": gpus(8, 80, offload=True), "1x141GB": gpus(1, 141)},  # offload: for LongLive's long stage alone
+    layouts={"8x80GB": gpus(8, 80), "1x141GB": gpus(1, 141)},
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from salt_train.setups.base import Stage
-from salt_train.setups.wan21 import LARGE_RECIPE, WAN_14B
+from salt_train.setups.wan21 import LARGE_RECIPE, WAN_14B, gpus
 from salt_train.setups.wan21 import SETUP as SMALL
 
 
@@ -24,5 +24,6 @@ SETUP = replace(
     causal=replace(WAN_14B, timeless=True),
     base=LARGE_RECIPE,
     stages={name: slower(stage) for name, stage in SMALL.stages.items()},
-    layouts={},  # what a causal rollout of one video keeps fits into no GPU
+    # What a rollout of one video keeps fits into no single GPU.
+    layouts={"8x80GB": gpus(8, 80, offload=True, sequence=8)},
 )

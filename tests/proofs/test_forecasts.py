@@ -58,6 +58,15 @@ def test_every_stage_fits_every_layout_of_its_setup(stage: Recipe) -> None:
         assert found.fits, (name, found.rows)
 
 
+def test_a_student_of_14b_fits_where_eight_make_every_video() -> None:
+    recipe = replace(methods()["salt_self_forcing"](setup="wan21_14b"), init=None)
+    fleet = setups.setup("wan21_14b").fleet("8x80GB")
+    (found,) = demands(recipe, fleet.layout, (fleet.processes,), fleet.memory)
+    (alone,) = demands(recipe, replace(fleet.layout, sequence=1), (fleet.processes,), fleet.memory)
+    print(f"{found.bytes / 1e9:.1f} GB, by itself {alone.bytes / 1e9:.1f} GB")
+    assert (found.fits, alone.fits) == (True, False)
+
+
 if __name__ == "__main__":
     start(PLAIN)
     within_a_tenth(TEAM, Path(sys.argv[1]))

@@ -161,7 +161,7 @@ def test_a_layouts_name_stands_for_its_options(salt: Salt, monkeypatch: pytest.M
     one, two = asked
     assert one == two
     assert (one[0].batch, one[0].backbone.width, one[1]) == (64, 1536, 8)
-    assert one[2] == Layout(1, True, "cuda", None, "bfloat16", True, True)
+    assert one[2] == Layout(1, True, "cuda", None, "bfloat16", True)
 
 
 def test_earlier_stages_are_trained_in_the_layout_of_the_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
