@@ -56,12 +56,13 @@ class Judging:
         return len(list((self.folder / out / "cache").glob("??/*.json")))
 
     def kill_within(self, out: str, seconds: float, group: bool) -> bool:
-        """Kills it `seconds` after its work has begun, alone or with its worker; False where it had ended."""
-        run = self.start(out)
-        begun = time.monotonic() + 60
-        while not (self.folder / out / "cache").is_dir() and time.monotonic() < begun:
+        """Kills it `seconds` after its work has begun, alone or with its worker; False where it had ended. A new judging is
+        killed as soon as its first video is finished."""
+        new = not (self.folder / out).exists()
+        run, latest = self.start(out), time.monotonic() + 60
+        while not (self.known(out) if new else (self.folder / out / "cache").is_dir()) and time.monotonic() < latest:
             time.sleep(0.01)
-        time.sleep(seconds)
+        time.sleep(0 if new else seconds)
         alive = run.poll() is None
         if alive:
             (os.killpg if group else os.kill)(run.pid, signal.SIGKILL)
