@@ -32,6 +32,7 @@ from salt_train.prompt_file import PromptFile
 from salt_train.recipe import Recipe
 from salt_train.rollout import Chunks, Renoise
 from salt_train.stepper import Stepper
+from salt_train.steps import Players
 from salt_train.streaming import LongVideo
 
 FEW = 2  # blocks
@@ -61,20 +62,6 @@ class Forecast:
     text: int
 
 
-@dataclass(eq=False)
-class Team:
-    """The networks of a run, as `train.Networks` has them, without what makes them learn."""
-
-    student: Backbone
-    ema: Backbone
-    teacher: Backbone | None
-    critics: dict[int, Backbone]
-
-    @property
-    def networks(self) -> list[Backbone]:
-        return [self.student, self.ema, *self.critics.values(), *([self.teacher] if self.teacher else [])]
-
-
 @lru_cache(maxsize=32)
 def forecast(recipe: Recipe, layout: Layout, videos: int, cuts: tuple[int, ...]) -> Forecast:
     """What an update of `videos` videos at once needs, with networks cut among each number of processes in `cuts`. Of the
@@ -83,7 +70,7 @@ def forecast(recipe: Recipe, layout: Layout, videos: int, cuts: tuple[int, ...])
 
     torch.ones((), requires_grad=True).backward()  # autograd counts devices once: without data it would see some that are not
     with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True):
-        lasting = _lasting(_team(recipe, layout), recipe, layout)
+        lasting = _lasting(_players(recipe, layout), recipe, layout)
         working = _extended(recipe, layout, videos, cuts)
         text = 2 * _captions(recipe, videos).nbytes  # and as much for their absence
     return Forecast(lasting, working, _cache(recipe, layout, videos), text)
@@ -129,15 +116,15 @@ def _reaching(term: Objective, share: float) -> Objective:
 
 def _seen(recipe: Recipe, layout: Layout, videos: int, cuts: tuple[int, ...]) -> dict[str, np.ndarray]:
     """What comes and goes, as seen: by phase the peaks (moments, cuts)."""
-    team = _team(recipe, layout)
-    ratio = 4 / next(team.student.parameters()).element_size()  # gradients are kept in float32
+    nets = _players(recipe, layout)
+    ratio = 4 / next(nets.student.parameters()).element_size()  # gradients are kept in float32
     ledger = Ledger(tuple(ratio / cut for cut in cuts))
-    ledger.book(KEPT, (t for net in team.networks for t in (*net.parameters(), *net.buffers())))
+    ledger.book(KEPT, (t for net in nets.networks for t in (*net.parameters(), *net.buffers())))
     moments = Moments(ledger)
-    for net in team.networks:
+    for net in nets.networks:
         moments.watch(net)
     with ledger:
-        return _working(team, recipe, moments, videos)
+        return _working(nets, recipe, moments, videos)
 
 
 @dataclass(eq=False)
@@ -173,7 +160,7 @@ class Moments:
         return np.array(self.peaks)
 
 
-def _team(recipe: Recipe, layout: Layout) -> Team:
+def _players(recipe: Recipe, layout: Layout) -> Players:
     """The networks with the weights that they compute with."""
 
     def made(spec: Any, learns: bool) -> Backbone:
@@ -185,7 +172,7 @@ def _team(recipe: Recipe, layout: Layout) -> Team:
         if layout.checkpointing:
             net.recompute()
         if layout.sequence > 1:
-            net.share(Ulysses(ranks=layout.sequence))
+            net.join(Ulysses(ranks=layout.sequence))
         return net
 
     teacher = frozen(made(recipe.teacher.backbone, False)) if recipe.teacher else None
@@ -194,7 +181,7 @@ def _team(recipe: Recipe, layout: Layout) -> Team:
     for i, objective in enumerate(recipe.objectives):
         if critic and (net := objective.critic(lambda: made(critic.backbone, True))) is not None:
             critics[i] = net
-    return Team(made(recipe.backbone, True), frozen(made(recipe.backbone, True)), teacher, critics)
+    return Players(made(recipe.backbone, True), frozen(made(recipe.backbone, True)), teacher, critics)
 
 
 def _round(net: Backbone) -> None:
@@ -205,12 +192,12 @@ def _round(net: Backbone) -> None:
             setattr(module, name, torch.nn.Parameter(p.detach().to(torch.bfloat16), p.requires_grad))
 
 
-def _lasting(team: Team, recipe: Recipe, layout: Layout) -> dict[str, Lasting]:
-    found = {"student": _learner(team.student, Stepper(team.student, recipe.optimiser, 1), layout)}
-    found["average"] = Lasting(4 * _numbers(team.ema))
-    if team.teacher:
-        found["teacher"] = Lasting(4 * _numbers(team.teacher), gathered=_gathered(team.teacher, layout, False))
-    for i, critic in team.critics.items():
+def _lasting(nets: Players, recipe: Recipe, layout: Layout) -> dict[str, Lasting]:
+    found = {"student": _learner(nets.student, Stepper(nets.student, recipe.optimiser, 1), layout)}
+    found["average"] = Lasting(4 * _numbers(nets.ema))
+    if nets.teacher:
+        found["teacher"] = Lasting(4 * _numbers(nets.teacher), gathered=_gathered(nets.teacher, layout, False))
+    for i, critic in nets.critics.items():
         assert recipe.critic is not None
         found[f"critic{i}"] = _learner(critic, Stepper(critic, recipe.critic, 1), layout)
     return found
@@ -245,41 +232,41 @@ def _gathered(net: Backbone, layout: Layout, learns: bool) -> int:
     return each * (2 * max(map(_numbers, blocks)) + rest) + gradients
 
 
-def _working(team: Team, recipe: Recipe, moments: Moments, videos: int) -> dict[str, np.ndarray]:
+def _working(nets: Players, recipe: Recipe, moments: Moments, videos: int) -> dict[str, np.ndarray]:
     """The peaks of both phases, over every grid that an update may draw, and over the pieces of a long video."""
-    booked(moments.ledger, team.student.parameters())
-    for critic in team.critics.values():
+    booked(moments.ledger, nets.student.parameters())
+    for critic in nets.critics.values():
         booked(moments.ledger, critic.parameters())
     working = {}
-    if team.critics:
-        working["critics"] = moments.of(_steps(team, recipe, videos, False), lambda step: _critics(team, recipe, step))
-    working["student"] = moments.of(_steps(team, recipe, videos, True), lambda step: _student(team, recipe, step))
+    if nets.critics:
+        working["critics"] = moments.of(_steps(nets, recipe, videos, False), lambda step: _critics(nets, recipe, step))
+    working["student"] = moments.of(_steps(nets, recipe, videos, True), lambda step: _student(nets, recipe, step))
     return working
 
 
-def _critics(team: Team, recipe: Recipe, step: Step) -> None:
-    for k, critic in team.critics.items():
+def _critics(nets: Players, recipe: Recipe, step: Step) -> None:
+    for k, critic in nets.critics.items():
         recipe.objectives[k].critic_loss(step, critic).backward()
         critic.zero_grad()
 
 
-def _student(team: Team, recipe: Recipe, step: Step) -> None:
-    terms = [(o.weight, o.loss(step, team.critics.get(k))) for k, o in enumerate(recipe.objectives)]
+def _student(nets: Players, recipe: Recipe, step: Step) -> None:
+    terms = [(o.weight, o.loss(step, nets.critics.get(k))) for k, o in enumerate(recipe.objectives)]
     said = [weight * loss for weight, loss in terms if loss is not None]
     if said:
         torch.stack(said).sum().backward()
     del terms, said
-    team.student.zero_grad()
+    nets.student.zero_grad()
 
 
-def _steps(team: Team, recipe: Recipe, videos: int, grad: bool) -> Iterator[Step]:
+def _steps(nets: Players, recipe: Recipe, videos: int, grad: bool) -> Iterator[Step]:
     grids = [grid for grid, _ in recipe.mixed] or [recipe.grid]
     for grid in {_speaking(recipe, grid): grid for grid in grids}.values() if grad else grids[:1]:
-        step = _step(team, recipe, videos, grad, grid, LongVideo())
+        step = _step(nets, recipe, videos, grad, grid, LongVideo())
         yield step
         if recipe.stream:
             video = LongVideo().after(step, recipe.stream, recipe.codec.shape()[1])
-            yield _step(team, recipe, videos, grad, grid, video)
+            yield _step(nets, recipe, videos, grad, grid, video)
 
 
 def _speaking(recipe: Recipe, grid: tuple[float, ...]) -> tuple[bool, ...]:
@@ -287,19 +274,19 @@ def _speaking(recipe: Recipe, grid: tuple[float, ...]) -> tuple[bool, ...]:
     return tuple(not isinstance(t, Gate) or t.speaks_on(grid) for t in recipe.objectives)
 
 
-def _step(team: Team, recipe: Recipe, videos: int, grad: bool, grid: tuple[float, ...], video: LongVideo) -> Step:
+def _step(nets: Players, recipe: Recipe, videos: int, grad: bool, grid: tuple[float, ...], video: LongVideo) -> Step:
     """An update as late as any: whatever begins late has begun."""
     channels, window, *side = recipe.codec.shape()
     frames = recipe.stream.new if recipe.stream and video.carried else max(recipe.frames or (window,))
     chunks = recipe.chunks or Chunks()
     count = len(recipe.chunks.sizes(frames, begun=video.position > 0)) if recipe.chunks else 1
-    device = team.student.std.device
+    device = nets.student.std.device
     cond = _captions(recipe, videos).to(device)
     return Step(
         index=10**9,
-        student=team.student,
-        teacher=team.teacher,
-        ema=team.ema,
+        student=nets.student,
+        teacher=nets.teacher,
+        ema=nets.ema,
         cond=cond,
         null=torch.zeros_like(cond),
         grid=grid,
@@ -312,7 +299,7 @@ def _step(team: Team, recipe: Recipe, videos: int, grad: bool, grid: tuple[float
         grad=grad,
         chunks=recipe.chunks,
         window=window if frames > window else None,
-        carried=video.refreshed(team.student, cond),
+        carried=video.refreshed(nets.student, cond),
         going_on=recipe.stream is not None,
     )
 

@@ -34,10 +34,7 @@ def train(recipe: Recipe, runs: Path, processes: int, layout: Layout = PLAIN) ->
     if processes == 1:
         _here(recipe, runs, layout)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        path, plan = Path(folder) / "recipe.json", Path(folder) / "layout.json"
-        path.write_text(record.text(recipe))
-        plan.write_text(record.text(layout))
+    with written(recipe, layout) as (path, plan):
         job(processes, "salt_train.launch", path, runs, plan)
 
 
@@ -48,6 +45,16 @@ def train_all(recipe: Recipe, runs: Path, processes: int, layout: Layout) -> Non
         if not stage.optimiser.muon and not stage.made(stage.seed, runs):
             train_all(stage, runs, processes, layout)
     train(recipe, runs, processes, layout)
+
+
+@contextmanager
+def written(recipe: Recipe, layout: Layout) -> Iterator[tuple[Path, Path]]:
+    """Inside, files of both, for the processes of a job."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, plan = Path(folder) / "recipe.json", Path(folder) / "layout.json"
+        path.write_text(record.text(recipe))
+        plan.write_text(record.text(layout))
+        yield path, plan
 
 
 def job(processes: int, module: str, *words: object) -> None:

@@ -67,7 +67,7 @@ class Crew:
         whole = self.share
         return [Share(whole.index * self.parts + part, whole.count * self.parts) for part in range(self.parts)]
 
-    def heads(self, tensor: Tensor) -> Tensor:
+    def own_heads(self, tensor: Tensor) -> Tensor:
         """Of a tensor that has all heads along its last dimension, those of this process."""
         return tensor.chunk(self.layout.sequence, -1)[self.rank % self.layout.sequence]
 
@@ -121,9 +121,7 @@ def parts(batch: int, ranks: int, layout: Layout) -> int:
     """In how many parts each of `ranks` processes takes its share of `batch` videos.
 
     Raises WrongUse where the batch does not divide: it is the recipe's, whatever the layout."""
-    if ranks % layout.sequence:
-        raise WrongUse(f"{ranks} processes do not divide into teams of {layout.sequence}; change their number or --sequence")
-    teams, who = ranks // layout.sequence, "processes" if layout.sequence == 1 else f"teams of {layout.sequence} processes"
+    teams, who = teams_of(ranks, layout), "processes" if layout.sequence == 1 else f"teams of {layout.sequence} processes"
     if batch % teams:
         raise WrongUse(f"a batch of {batch} does not divide among {teams} {who}; change the one or the other")
     micro = layout.micro or batch // teams
@@ -133,7 +131,16 @@ def parts(batch: int, ranks: int, layout: Layout) -> int:
     return batch // teams // micro
 
 
-def heads(recipe: Recipe) -> list[int]:
+def teams_of(ranks: int, layout: Layout) -> int:
+    """How many teams that make a video together `ranks` processes are.
+
+    Raises WrongUse where they do not divide."""
+    if ranks % layout.sequence:
+        raise WrongUse(f"{ranks} processes do not divide into teams of {layout.sequence}; change their number or --sequence")
+    return ranks // layout.sequence
+
+
+def head_counts(recipe: Recipe) -> list[int]:
     """How many heads the networks of a run have."""
     stages = (recipe, recipe.teacher, recipe.critic_init)
     return [stage.backbone.heads for stage in stages if stage]
@@ -141,7 +148,7 @@ def heads(recipe: Recipe) -> list[int]:
 
 def check_heads(recipe: Recipe, layout: Layout) -> None:
     """Raises WrongUse where a network's heads do not divide among those who make a video together."""
-    for count in heads(recipe):
+    for count in head_counts(recipe):
         if count % layout.sequence:
             raise WrongUse(
                 f"--sequence {layout.sequence}: a network of this run has {count} heads; choose a number that divides it"
@@ -161,9 +168,7 @@ def team(layout: Layout) -> Ulysses:
     if layout.sequence == 1:
         return SINGLE
     ranks = dist.get_world_size() if dist.is_initialized() else 1
-    if ranks % layout.sequence:
-        raise WrongUse(f"{ranks} processes do not divide into teams of {layout.sequence}; change their number or --sequence")
-    group = mesh(layout.device, ranks // layout.sequence, layout.sequence).get_group(1)
+    group = mesh(layout.device, teams_of(ranks, layout), layout.sequence).get_group(1)
     return Ulysses(dist.get_rank(group), layout.sequence, group)
 
 
@@ -179,7 +184,7 @@ def laid_out(net: Backbone, layout: Layout, learns: bool) -> Backbone:
     if layout.checkpointing:
         net.recompute()  # the teacher too: alignment's gradient goes through it
     if layout.sequence > 1:
-        net.share(team(layout))
+        net.join(team(layout))
     if layout.sharded:
         _shard(net, layout, learns)
     if has_no_data(net):

@@ -131,7 +131,7 @@ def _take(saved: dict[str, Any], nets: Networks, recipe: Recipe, ours: Crew) -> 
             if name in known:
                 tensor.copy_(spread(known[name], tensor))
     video = mapped(lambda t: t[ours.share.of(len(t))].to(ours.layout.device), saved["video"])
-    own = {name: [ours.heads(t) for t in video[name]] for name in BY_HEADS if name in video}
+    own = {name: [ours.own_heads(t) for t in video[name]] for name in BY_HEADS if name in video}
     nets.go_on(video | own, recipe)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from salt_bench.errors import WrongUse
 from salt_train.forecast import Forecast, forecast
 from salt_train.layout import Layout
-from salt_train.parallel import check_heads, heads, parts
+from salt_train.parallel import check_heads, head_counts, parts
 from salt_train.recipe import Recipe
 
 CUTS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -138,7 +138,7 @@ def _possible(change: dict[str, Any], recipe: Recipe, found: Demand) -> bool:
         return not found.layout.sharded and found.gpus > 1
     ranks = change.get("sequence", 1)
     return ranks == 1 or (
-        ranks > found.layout.sequence and found.gpus % ranks == 0 and not any(h % ranks for h in heads(recipe))
+        ranks > found.layout.sequence and found.gpus % ranks == 0 and not any(h % ranks for h in head_counts(recipe))
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -22,12 +22,18 @@ from salt_train.streaming import LongVideo, switch_at
 NEW = LongVideo()
 
 
-class Team(Protocol):
-    """The networks that a step shows to its terms."""
+@dataclass(eq=False)
+class Players:
+    """The networks of a run. Critics go by the position of the objective that brought them."""
 
     student: Backbone
     ema: Backbone
     teacher: Backbone | None
+    critics: dict[int, Backbone]
+
+    @property
+    def networks(self) -> list[Backbone]:
+        return [self.student, self.ema, *self.critics.values(), *([self.teacher] if self.teacher else [])]
 
 
 class Steps:
@@ -43,7 +49,9 @@ class Steps:
         """Latent frames that the score networks see."""
         return self.recipe.codec.shape()[1]
 
-    def __call__(self, nets: Team, draws: Draws, index: int, grad: bool, video: LongVideo = NEW, share: Share = WHOLE) -> Step:
+    def __call__(
+        self, nets: Players, draws: Draws, index: int, grad: bool, video: LongVideo = NEW, share: Share = WHOLE
+    ) -> Step:
         """The update called `draws` for the videos in `share`, which go on with `video`."""
         recipe = self.recipe
         mine, device = share.of(recipe.batch), nets.student.std.device

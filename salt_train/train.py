@@ -25,7 +25,7 @@ from salt_train.parallel import ALONE, Crew, Share, crew, whole
 from salt_train.recipe import Recipe
 from salt_train.sources import Files, Source
 from salt_train.stepper import Stepper, average
-from salt_train.steps import Steps
+from salt_train.steps import Players, Steps
 from salt_train.streaming import LongVideo, joined, mapped
 
 SAVE_EVERY = 20  # updates between two resume files: a killed run repeats at most so many
@@ -36,21 +36,13 @@ class TrainingError(UserError):
 
 
 @dataclass(eq=False)
-class Networks:
-    """Every network of a run. Critics and their optimisers go by the position of the objective that brought them; a long video
-    goes on in each part of the batch that this process takes."""
+class Networks(Players):
+    """The networks of a run and what makes them learn, optimisers by the critics' positions; a long video goes on in each part
+    of the batch that this process takes."""
 
-    student: Backbone
-    ema: Backbone
-    teacher: Backbone | None
-    critics: dict[int, Backbone]
     optimiser: Stepper
     critic_optimisers: dict[int, Stepper]
     videos: list[LongVideo] = field(default_factory=lambda: [LongVideo()])
-
-    @property
-    def networks(self) -> list[Backbone]:
-        return [self.student, self.ema, *self.critics.values(), *([self.teacher] if self.teacher else [])]
 
     @property
     def learning(self) -> dict[str, Backbone | Stepper]:

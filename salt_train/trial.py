@@ -19,7 +19,7 @@ import torch
 from salt_bench import record
 from salt_bench.errors import UserError
 from salt_bench.rng import Draws
-from salt_train.launch import job, joined
+from salt_train.launch import job, joined, written
 from salt_train.layout import Layout
 from salt_train.made_up import MadeUp, MadeUpSteps
 from salt_train.memory import KEPT, Ledger
@@ -27,7 +27,7 @@ from salt_train.objectives.base import Step
 from salt_train.parallel import WHOLE, Share, crew, parts
 from salt_train.plan import by_phase, flags, forecasted
 from salt_train.recipe import Recipe, read
-from salt_train.steps import NEW, Team
+from salt_train.steps import NEW, Players
 from salt_train.streaming import LongVideo
 from salt_train.train import Networks, build, update
 
@@ -118,7 +118,9 @@ class TimedSteps(MadeUpSteps):
 
     clock: Clock
 
-    def __call__(self, nets: Team, draws: Draws, index: int, grad: bool, video: LongVideo = NEW, share: Share = WHOLE) -> Step:
+    def __call__(
+        self, nets: Players, draws: Draws, index: int, grad: bool, video: LongVideo = NEW, share: Share = WHOLE
+    ) -> Step:
         if grad and not self.clock.points and self.recipe.critic:
             self.clock.lap(CRITICS)
         step = super().__call__(nets, draws, index, grad, video, share)
@@ -137,10 +139,8 @@ def tried(method: str, recipe: Recipe, layout: Layout, processes: int, updates: 
 
 def _together(method: str, recipe: Recipe, layout: Layout, processes: int, updates: int) -> Trial:
     """In a torchrun job."""
-    with tempfile.TemporaryDirectory() as folder:
-        asked, how, found = (Path(folder) / f"{name}.json" for name in ("recipe", "layout", "found"))
-        asked.write_text(record.text(recipe))
-        how.write_text(record.text(layout))
+    with written(recipe, layout) as (asked, how):
+        found = asked.with_name("found.json")
         job(processes, "salt_train.trial", method, asked, how, processes, updates, found)
         trial: Trial = record.load(json.loads(found.read_text()))
     return trial

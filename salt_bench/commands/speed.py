@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from salt_bench.commands.choices import listed
 from salt_bench.commands.output import say
 from salt_bench.commands.progress import progress
 from salt_bench.errors import WrongUse
@@ -70,8 +71,8 @@ def speed(
     from salt_bench import files, machine, registry, results
     from salt_bench.report import speed_page
 
-    wanted = _known(scopes.split(","))
-    ways = _ways([Running(device, dtype.value, name, compiled) for name in network.split(",")], graphs)
+    wanted = _known(listed(scopes))
+    ways = _ways([Running(device, dtype.value, name, compiled) for name in listed(network)], graphs)
     found = {word: registry.arm(word) for word in arms}
     rows: list[Score] = []
     about: list[dict[str, Any]] = []

@@ -62,7 +62,7 @@ class Backbone(ABC, nn.Module):
         """From now on a backward pass computes the inside of every block again, instead of keeping it."""
         raise ValueError(f"{type(self).__name__} has no blocks that can be computed again; train it without checkpointing")
 
-    def share(self, among: Ulysses) -> None:
+    def join(self, among: Ulysses) -> None:
         """From now on every pass is made by all processes of `among` together; each calls with the same numbers and gets the
         same. A cache then holds this process's heads alone."""
         raise ValueError(f"{type(self).__name__} has no heads that processes can share; train it without --sequence")

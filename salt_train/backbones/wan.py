@@ -131,7 +131,7 @@ class Wan(Backbone):
     def recompute(self) -> None:
         self.net.enable_gradient_checkpointing()
 
-    def share(self, among: Ulysses) -> None:
+    def join(self, among: Ulysses) -> None:
         if self.spec.heads % among.ranks:
             raise ValueError(f"{among.ranks} processes share the heads of a network, and this one has {self.spec.heads}")
         net = self.net

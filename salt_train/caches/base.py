@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -94,6 +94,11 @@ def _following(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> tuple[Ten
     return tuple(t + other - other.detach() for t, other in zip(tensors, others, strict=True))
 
 
+def _joined(parts: Iterable[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """Block by block what all parts have, one behind the other."""
+    return tuple(torch.cat(tensors, 1) for tensors in zip(*parts, strict=True))
+
+
 @dataclass(frozen=True, eq=False)
 class KVCache:
     """Keys and values of the frames that a policy keeps. Reading never changes it; whoever remembers makes a new one, which
@@ -114,12 +119,12 @@ class KVCache:
     @property
     def keys(self) -> tuple[Tensor, ...]:
         """One (B, frames·tokens, D) per block."""
-        return tuple(torch.cat(parts, 1) for parts in zip(*(piece.keys for piece in self.pieces), strict=True))
+        return _joined(piece.keys for piece in self.pieces)
 
     @property
     def values(self) -> tuple[Tensor, ...]:
         """As `keys`."""
-        return tuple(torch.cat(parts, 1) for parts in zip(*(piece.values for piece in self.pieces), strict=True))
+        return _joined(piece.values for piece in self.pieces)
 
     @property
     def bytes(self) -> int:

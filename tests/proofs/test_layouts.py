@@ -67,8 +67,8 @@ def apart(one: list[dict[str, float]], two: list[dict[str, float]]) -> float:
 
 def moves() -> Iterator[tuple[str, str]]:
     some = ("1", "2", "4", "1 sharded", "2 sharded", "2 sharded in parts")
-    for one, (a, b) in enumerate(itertools.combinations(some, 2)):
-        yield (a, b) if one % 2 else (b, a)
+    for i, (a, b) in enumerate(itertools.combinations(some, 2)):
+        yield (a, b) if i % 2 else (b, a)
     team, teams = "a team of 2", "2 teams of 2, sharded, checkpointing"
     yield from (("1", teams), (team, "1"), (teams, "2"), ("2 sharded", team), (team, teams), (teams, team))
 

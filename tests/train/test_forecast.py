@@ -27,6 +27,7 @@ from salt_train.plan import Demand, amount, counts, demands, flags, page, remedy
 from salt_train.recipe import Recipe
 from salt_train.steps import Steps
 from salt_train.train import build, update
+from salt_train.trial import keep
 
 
 def test_a_ledger_counts_what_is_alive() -> None:
@@ -94,11 +95,8 @@ def measured(recipe: Recipe, root: Path, layout: Layout) -> tuple[int, int]:
     nets, steps = build(recipe, root, layout, MadeUp(root)), Steps(recipe, root)
     for stepper in (nets.optimiser, *nets.critic_optimisers.values()):
         stepper.begin()
-    networks = [nets.student, nets.ema, *nets.critics.values(), *([nets.teacher] if nets.teacher else [])]
-    states = [s for part in (nets.optimiser, *nets.critic_optimisers.values()) for p in part.parts for s in p.state.values()]
     with Ledger() as ledger:
-        ledger.book(KEPT, (t for net in networks for t in (*net.parameters(), *net.buffers())))
-        ledger.book(KEPT, (t for state in states for t in state.values()))
+        keep(ledger, nets)
         kept = ledger.live[KEPT]
         ledger.start()
         update(nets, recipe, steps, 0, crew(recipe.batch, layout))

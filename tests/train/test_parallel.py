@@ -60,7 +60,7 @@ def test_a_team_has_one_share() -> None:
     crews = [Crew(rank, 4, 2, TEAM) for rank in range(4)]
     assert [one.shares() for one in crews] == 2 * [[Share(0, 4), Share(1, 4)]] + 2 * [[Share(2, 4), Share(3, 4)]]
     whole = torch.arange(6.0).view(1, 6)
-    assert torch.equal(torch.cat([one.heads(whole) for one in crews[:2]], 1), whole)
+    assert torch.equal(torch.cat([one.own_heads(whole) for one in crews[:2]], 1), whole)
 
 
 def test_a_team_that_cannot_be_is_named(root: Path) -> None:

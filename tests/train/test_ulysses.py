@@ -81,7 +81,7 @@ def test_values_and_gradients_are_those_of_one_process(ranks: int) -> None:
         for name, run in PASSES.items():
             for again in (False, True):
                 alone, shared = network(ranks), network(ranks)
-                shared.share(team(Layout(sequence=ranks)))
+                shared.join(team(Layout(sequence=ranks)))
                 if again:
                     shared.recompute()
                 found = [gradients(net, run) for net in (alone, shared)]
@@ -113,7 +113,7 @@ def test_a_cache_holds_the_heads_of_its_process() -> None:
     def work() -> None:
         alone, shared = network(2), network(2)
         among = team(Layout(sequence=2))
-        shared.share(among)
+        shared.join(among)
         x, cond = made("x", 2, 4, 3, *SIZE).double(), made("c", 2, 3, 5).double()
         whole, own = (net.remember(x, cond, net.begin(cond, Full())) for net in (alone, shared))
         assert own.bytes * 2 == whole.bytes
@@ -134,7 +134,7 @@ def test_tokens_are_cut_into_neighbours() -> None:
 def test_without_a_group_shapes_are_those_of_the_largest_part() -> None:
     """What a forecast goes through, in one process."""
     net = network(3)
-    net.share(Ulysses(ranks=3))
+    net.join(Ulysses(ranks=3))
     out = forced(net, made("x", 2, 4, FRAMES, *SIZE).double())
     assert (out.velocity.shape, out.features is not None and out.features.shape) == ((2, 4, FRAMES, *SIZE), (2, 27, 36))
     cond = made("c", 2, 3, 5).double()
@@ -144,4 +144,4 @@ def test_without_a_group_shapes_are_those_of_the_largest_part() -> None:
 
 def test_heads_that_do_not_divide_are_named() -> None:
     with pytest.raises(ValueError, match="3 processes share the heads of a network, and this one has 2"):
-        network(2).share(Ulysses(ranks=3))
+        network(2).join(Ulysses(ranks=3))

@@ -27,6 +27,7 @@ from salt_train.rollout import Renoise
 WORLD = ShapesWorld()
 CODEC = PCACodec(WORLD, channels=6, clips=32)
 SPEC = WanSpec(width=16, heads=2, layers=1, hidden=16)
+MATRIX = torch.tensor([[0.6, -0.4], [0.3, 0.9]], dtype=torch.float64)
 GRID8, GRID4, GRID2 = (even(n, 5.0) for n in (8, 4, 2))
 
 
@@ -145,3 +146,13 @@ def step(net: Backbone, *, shape: tuple[int, ...] = (2, 6, 2, 4, 4), seed: int =
         "grad": True,
     }
     return Step(**(given | changes))
+
+
+def value(loss: Tensor | None) -> float:
+    assert loss is not None
+    return float(loss.detach())
+
+
+def gradient(loss: Tensor, net: nn.Module) -> Tensor:
+    (found,) = torch.autograd.grad(loss, list(net.parameters()))
+    return found
