@@ -142,13 +142,13 @@ def on_gpu(net: Backbone) -> None:
 @pytest.mark.usefixtures("nowhere")
 def test_nothing_stays_behind_on_the_cpu(recipe: Recipe) -> None:
     """Tensors on two devices do not go together, with data or without."""
-    team = forecast._team(recipe, PLAIN)
-    for net in team.networks:
+    nets = forecast._players(recipe, PLAIN)
+    for net in nets.networks:
         on_gpu(net)
     for grad in (False, True):
-        for step in forecast._steps(team, recipe, 2, grad):
-            terms = [o.loss if grad else o.critic_loss for k, o in enumerate(recipe.objectives) if grad or k in team.critics]
-            made = [term(step, team.critics.get(0)) for term in terms]  # type: ignore[arg-type]
+        for step in forecast._steps(nets, recipe, 2, grad):
+            terms = [o.loss if grad else o.critic_loss for k, o in enumerate(recipe.objectives) if grad or k in nets.critics]
+            made = [term(step, nets.critics.get(0)) for term in terms]  # type: ignore[arg-type]
             assert {loss.device.type for loss in made if loss is not None} <= {"cuda"}
 
 
