@@ -177,7 +177,7 @@ class Mover:
         with torch.set_grad_enabled(alive and policy.past == "attached"):
             cache = self.net.remember(self._both(x), self._captions(context.cond), context.cache, policy.context_noise)
         if out is not None and alive and policy.past == "leaky":
-            cache = cache.detached().with_gradient_of(out.written, context.first)
+            cache = cache.with_gradient_of(context.cache, out.written)
         after = context.first + video.shape[2]
         frames = (*context.cache.frames, *range(context.first, after))
         past = video.detach() if context.past is None else torch.cat([context.past, video.detach()], 2)

@@ -21,8 +21,7 @@ class CachePolicy(ABC):
 
     `past` says what gradient the past carries in training. "detached": none, a chunk's loss stops at its own frames.
     "attached": all of it, through the clean pass that wrote the cache. "leaky": the values of the clean pass with the gradient
-    of the noisy exit pass, for the newest chunk and through it for those before; public Self Forcing code does so (a measured
-    fault, kept for ablations), and there every chunk of the past has that gradient directly too.
+    of the noisy exit pass, as public Self Forcing code has them (a measured fault, kept for ablations).
     `context_noise` is the noise level at which a finished chunk is written.
 
     Two more measured faults of public code, kept for ablations. `frozen_text`: the caption's keys and values come from the
@@ -151,11 +150,12 @@ class KVCache:
         piece = Piece(tuple(range(self.seen, seen)), tuple(k for k, _ in written), tuple(v for _, v in written))
         return replace(self, seen=seen, pieces=(*self.pieces, piece)).only(self.policy.stored(seen))
 
-    def with_gradient_of(self, written: Sequence[tuple[Tensor, Tensor]], first: int) -> KVCache:
-        """The same values; those of the frames from `first` on carry the gradient of `written`, another pass over them."""
-        total = self.seen - first
-        pieces = (p.with_gradient_of(written, first, total) if p.frames[0] >= first else p for p in self.pieces)
-        return replace(self, pieces=tuple(pieces))
+    def with_gradient_of(self, before: KVCache, written: Sequence[tuple[Tensor, Tensor]]) -> KVCache:
+        """The same values; those of the frames that `before` had carry its gradient, and those behind it carry that of
+        `written`, another pass over them."""
+        first, new = before.seen, self.seen - before.seen
+        fresh = (piece.with_gradient_of(written, first, new) for piece in self.pieces if piece.frames[0] >= first)
+        return replace(self, pieces=(*before.only(self.frames).pieces, *fresh))
 
 
 def picked(tokens: Tensor, at: Sequence[int], frames: int) -> Tensor:
