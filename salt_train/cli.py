@@ -75,7 +75,7 @@ def run(
     from salt_train import checkpoint
     from salt_train.recipe import checkpoints
 
-    recipe = _recipe(method, set_ or [], setup)
+    recipe = _recipe(context, method, set_ or [])
     recipe = recipe if seed is None else recipe.seeded(seed)
     root = checkpoints(runs)
     here = root / recipe.fingerprint()
@@ -165,7 +165,7 @@ def plan(
     for each: what they took, beside the forecast. No file is needed and none is written."""
     from salt_train import plan as planning
 
-    recipe = _recipe(method, set_ or [], setup)
+    recipe = _recipe(context, method, set_ or [])
     asked, each = _layout(context), planning.amount(memory)
     if layout:
         fleet = _fleet(context, setup, layout)
@@ -230,12 +230,16 @@ conversion.register(app)
 encoding.register(app)
 
 
-def _recipe(word: str, settings: list[str], setup: str | None = None):  # type: ignore[no-untyped-def]  # Recipe is imported late: torch is slow
-    """The recipe that a word on the command line stands for."""
+def _recipe(context: typer.Context, word: str, settings: list[str]):  # type: ignore[no-untyped-def]  # Recipe is imported late: torch is slow
+    """The recipe that a word on the command line stands for, at the scale that --setup names."""
     from salt_train.methods import method
     from salt_train.recipe import read
 
+    setup, layout = context.params["setup"], context.params["layout"]
+    needless = _given(context, "setup") and not layout
     if word.endswith(".json"):
+        if needless:
+            raise WrongUse(f"--setup {setup} is the scale of a method; a recipe file says its own")
         if settings:
             raise WrongUse("--set changes a method's parameters; edit the recipe file instead")
         return read(Path(word))
@@ -247,6 +251,8 @@ def _recipe(word: str, settings: list[str], setup: str | None = None):  # type: 
         if name not in known or not text:
             raise WrongUse(f"--set {setting!r}: {word} takes {', '.join(f'{k}=…' for k in known) or 'no parameters'}")
         values[name] = _parsed(text)
+    if needless and "setup" not in known:
+        raise WrongUse(f"--setup {setup}: {word} has one scale only, the embedded world's; leave --setup out")
     if setup and "setup" in known:
         values.setdefault("setup", setup)  # --set may name it too
     try:

@@ -129,6 +129,11 @@ def test_methods_are_listed_for_wan_too(salt: Salt) -> None:
         (("run", "dmd", "--setup", "wan21", "--layout", "8x80GB", "--micro", "2"), "--layout 8x80GB says what --micro says"),
         (("plan", "dmd", "--layout", "8x80GB", "--device", "cuda"), "--layout 8x80GB says what --device says"),
         (("run", "dmd", "--setup", "wan2"), "no setup 'wan2'; did you mean"),
+        (
+            ("run", "teacher", "--setup", "wan21"),
+            "--setup wan21: teacher has one scale only, the embedded world's; leave --setup out",
+        ),
+        (("plan", "recipe.json", "--setup", "wan21"), "--setup wan21 is the scale of a method; a recipe file says its own"),
         (("train",), "train"),
     ],
 )
