@@ -7,7 +7,9 @@ import hashlib
 import importlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 _OURS = ("salt_bench", "salt_train")
 
@@ -37,7 +39,8 @@ def dump(value: Any) -> Any:
 
 
 def load(data: Any) -> Any:
-    """The inverse of `dump`: lists come back as tuples. Only classes of this project are built; others are refused by name."""
+    """The inverse of `dump`: lists come back as tuples. Only classes of this project are built; others are refused by name, and
+    so is a field whose value is not of its type."""
     if isinstance(data, list):
         return tuple(load(v) for v in data)
     if isinstance(data, dict) and "type" in data:
@@ -46,10 +49,68 @@ def load(data: Any) -> Any:
         unknown = sorted(set(data) - names - {"type"})
         if unknown:
             raise ValueError(f"{data['type']} has no field {', '.join(unknown)}; its fields are {', '.join(sorted(names))}")
-        return cls(**{k: load(v) for k, v in data.items() if k != "type"})
+        values = {k: load(v) for k, v in data.items() if k != "type"}
+        for name, value in values.items():
+            if not fits(value, hint := _types(cls).get(name, Any)):
+                raise ValueError(f"`{name}` of {cls.__name__} is {said(hint)}, got {value!r}")
+        return cls(**values)
     if isinstance(data, dict):
         return {k: load(v) for k, v in data.items()}
     return data
+
+
+@cache
+def _types(cls: type) -> dict[str, Any]:
+    """The types of its fields; none where one of them is known to type checkers alone."""
+    try:
+        return get_type_hints(cls)
+    except NameError:
+        return {}
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether `value` is of the type `hint`, as records have them. A whole number is a float too, and a truth value is none."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(fits(value, part) for part in parts)
+    if origin is Literal:
+        return value in parts
+    if origin is tuple and isinstance(value, tuple):
+        inside = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
+        return len(inside) == len(value) and all(map(fits, value, inside))
+    if hint in (int, float):
+        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+    kind = origin or hint
+    if kind is frozenset:
+        return isinstance(value, (tuple, frozenset))  # in JSON a set is a list
+    return kind is Any or not isinstance(kind, type) or isinstance(value, kind)
+
+
+def said(hint: Any) -> str:
+    """A type in words: int | None."""
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("collections.abc.", "")
+
+
+def at_least(record: Any, **bounds: float) -> None:
+    """Raises ValueError where a field of `record` is below its bound; None is no number."""
+    for name, bound in bounds.items():
+        value = getattr(record, name)
+        if value is not None and not value >= bound:
+            raise ValueError(f"`{name}` is {bound} or more, got {value!r}")
+
+
+def positive(record: Any, *names: str) -> None:
+    """Raises ValueError where one of these fields of `record` is not above 0."""
+    for name in names:
+        if not (value := getattr(record, name)) > 0:
+            raise ValueError(f"`{name}` is above 0, got {value!r}")
+
+
+def shares(record: Any, *names: str) -> None:
+    """Raises ValueError where one of these fields of `record` is not between 0 and 1."""
+    for name in names:
+        if not 0 <= (value := getattr(record, name)) <= 1:
+            raise ValueError(f"`{name}` is a share, from 0 to 1, got {value!r}")
 
 
 def _class(name: str) -> Any:

@@ -7,10 +7,11 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
 import typer
 
+from salt_bench import record
 from salt_bench.errors import UserError, WrongUse
 from salt_train import encode as encoding
 from salt_train.convert import command as conversion
@@ -245,12 +246,14 @@ def _recipe(context: typer.Context, word: str, settings: list[str]):  # type: ig
         return read(Path(word))
     function = method(word)
     known = inspect.signature(function).parameters
-    values = {}
+    values, hints = {}, get_type_hints(function)
     for setting in settings:
         name, _, text = setting.partition("=")
         if name not in known or not text:
             raise WrongUse(f"--set {setting!r}: {word} takes {', '.join(f'{k}=…' for k in known) or 'no parameters'}")
         values[name] = _parsed(text)
+        if not record.fits(values[name], hints[name]):
+            raise WrongUse(f"--set {setting}: {word} takes {name} as {record.said(hints[name])}")
     if needless and "setup" not in known:
         raise WrongUse(f"--setup {setup}: {word} has one scale only, the embedded world's; leave --setup out")
     if setup and "setup" in known:

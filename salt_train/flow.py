@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 Sigma = float | Tensor
+RULES = ("released", "nearest", "uniform")
 
 
 def wide(sigma: Sigma, like: Tensor) -> Tensor | float:
@@ -65,6 +66,20 @@ def even(steps: int, shift: float) -> tuple[float, ...]:
     return grid([1000 * (steps - i) / steps for i in range(steps)], shift)
 
 
+def check_grid(*grids: tuple[float, ...]) -> None:
+    """Raises ValueError where one is no grid: noise levels that fall from 1; the final 0 is implied."""
+    for levels in grids:
+        if levels[:1] != (1.0,) or not all(a > b for a, b in pairwise((*levels, 0.0))):
+            raise ValueError(f"a grid falls from 1 and stays above 0 (the final 0 is implied), got {levels}")
+
+
+def check_clamp(clamp: tuple[float, float]) -> None:
+    """Raises ValueError where these are no two noise levels in ascending order."""
+    low, high = clamp
+    if not 0 <= low < high <= 1:
+        raise ValueError(f"a clamp is two noise levels, 0 ≤ low < high ≤ 1, got {clamp}")
+
+
 @dataclass(frozen=True)
 class Triplet:
     """Noise levels of start, middle and end, σ_s > σ_m > σ_e ≥ 0."""
@@ -110,7 +125,7 @@ def _ends(size: int, start: int, rule: str) -> list[int]:
         return list(later[:1])
     if rule == "uniform":
         return list(later)
-    raise ValueError(f"a triplet rule is released, nearest or uniform, got {rule!r}")
+    raise ValueError(f"a triplet rule is one of {', '.join(RULES)}, got {rule!r}")
 
 
 def bell(sigma: Tensor, shift: float, points: int = 1000) -> Tensor:

@@ -164,15 +164,17 @@ def counts(text: str) -> tuple[int, ...]:
 
 
 def amount(text: str) -> int:
-    """Bytes in a word like 80GB, 40GiB or 640000.
+    """Bytes in a word like 80GB, 40GiB or 640000B.
 
     Raises WrongUse where it is none."""
     number = text.rstrip("BbGgIiMmTt")
-    unit = text[len(number) :].upper() or "B"
     try:
-        return int(float(number) * UNITS[unit])
+        found = int(float(number) * UNITS[text[len(number) :].upper()])
     except (ValueError, KeyError, OverflowError):
-        raise WrongUse(f"an amount of memory is a number and a unit, as in 80GB, got {text!r}") from None
+        found = 0
+    if found <= 0:
+        raise WrongUse(f"an amount of memory is a number and a unit, as in 80GB, got {text!r}")
+    return found
 
 
 def page(recipe: Recipe, found: Sequence[Demand]) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from salt_bench import record
 from salt_bench.errors import WrongUse
@@ -19,6 +18,7 @@ from salt_train.caches.base import CachePolicy
 from salt_train.codecs.pca import PCACodec
 from salt_train.codecs.umt5 import UMT5
 from salt_train.codecs.wan_vae import WanVAE
+from salt_train.flow import check_grid
 from salt_train.layout import gpus_or_cpu
 from salt_train.objectives.base import Objective
 from salt_train.prompt_file import PromptFile
@@ -43,10 +43,9 @@ class Sampling:
     drop_last: bool = record.added(False)
 
     def __post_init__(self) -> None:
-        if self.update not in ("ode", "sde"):
-            raise ValueError(f'an update is "ode" or "sde", got {self.update!r}')
-        if self.grid[:1] != (1.0,) or any(a <= b for a, b in pairwise((*self.grid, 0.0))):
-            raise ValueError(f"a grid falls from 1 and stays above 0 (the final 0 is implied), got {self.grid}")
+        _check_update(self.update)
+        check_grid(self.grid)
+        record.at_least(self, frames=1)
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -74,6 +73,12 @@ class Stream:
     longest: int
     switches: float = 0.0
 
+    def __post_init__(self) -> None:
+        record.at_least(self, new=1)
+        record.shares(self, "switches")
+        if self.longest < self.new:
+            raise ValueError(f"the longest video has the {self.new} new frames of one update or more, got {self.longest}")
+
 
 @dataclass(frozen=True)
 class Optimiser:
@@ -88,6 +93,13 @@ class Optimiser:
     muon: bool = False
     warmup: int = 0
     decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        record.at_least(self, rate=0, weight_decay=0, warmup=0)
+        record.positive(self, "clip")
+        record.shares(self, "decay")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas are in [0, 1), got {self.betas}")
 
 
 @dataclass(frozen=True)
@@ -150,10 +162,17 @@ class Recipe:
     lora: LoRA | None = record.added(None)
 
     def __post_init__(self) -> None:
+        record.at_least(self, steps=0, batch=1, critic_updates=0, ema_from=0)
+        record.shares(self, "ema")
+        _check_update(self.update)
+        check_grid(*([self.grid] if self.grid else []), *(grid for grid, _ in self.mixed))
+        if self.frames and not 1 <= self.frames[0] <= self.frames[1]:
+            raise ValueError(f"`frames` are the fewest and the most latent frames of a training video, got {self.frames}")
         if self.chunks and not self.sampling.chunks:
             raise ValueError("a causal student is sampled in chunks too: give `sampling` its `chunks`")
-        if self.mixed and abs(sum(odds for _, odds in self.mixed) - 1) > 1e-9:
-            raise ValueError(f"the probabilities of mixed grids sum to 1, got {[odds for _, odds in self.mixed]}")
+        odds = [odds for _, odds in self.mixed]
+        if odds and (min(odds) < 0 or abs(sum(odds) - 1) > 1e-9):
+            raise ValueError(f"the probabilities of mixed grids are 0 or more and sum to 1, got {odds}")
         if (self.frames or self.stream) and not self.chunks:
             raise ValueError("only a causal student makes videos of other lengths: give the recipe its `chunks`")
         if self.lora and not self.start:
@@ -267,12 +286,21 @@ def _without_sampling(data: Any) -> Any:
     return data
 
 
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"a recipe holds finite numbers, got {word}")
+
+
+def _check_update(update: str) -> None:
+    if update not in ("ode", "sde"):
+        raise ValueError(f'an update is "ode" or "sde", got {update!r}')
+
+
 def read(path: Path) -> Recipe:
     """The recipe in a JSON file, as `salt-train inspect` shows it or a checkpoint folder holds it.
 
     Raises WrongUse where the file holds no recipe."""
     try:
-        found = record.load(json.loads(path.read_text()))
+        found = record.load(json.loads(path.read_text(), parse_constant=_no_number))
     except (OSError, ValueError, TypeError) as error:
         raise WrongUse(f"{path} is no recipe of this version: {error}") from None
     if not isinstance(found, Recipe):

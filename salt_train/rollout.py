@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from salt_bench import record
 from salt_bench.rng import Draws
 from salt_bench.types import State
 from salt_train.backbones.base import Backbone, Output
 from salt_train.caches.base import CachePolicy
 from salt_train.caches.full import Full
-from salt_train.flow import clean, guided, move, noised
+from salt_train.flow import check_grid, clean, guided, move, noised
 
 FULL = Full()
 
@@ -33,6 +34,11 @@ class Chunks:
     first: int | None = None
     first_grid: tuple[float, ...] = ()
     own_exits: bool = False
+
+    def __post_init__(self) -> None:
+        record.at_least(self, size=1, first=1)
+        if self.first_grid:
+            check_grid(self.first_grid)
 
     def sizes(self, frames: int, begun: bool = False) -> tuple[int, ...]:
         """The chunks of `frames` latent frames, at the beginning of a video or after it has `begun`."""

@@ -28,6 +28,7 @@ def changes(prompt: Prompt) -> tuple[int, ...]:
     return tuple(sorted(int(name) for name in prompt.factors if name.isdecimal() and name != "0"))
 
 
+@runtime_checkable
 class World(Protocol):
     """A synthetic world with ground truth. `render` is deterministic per (prompt, seed) and vectorised over prompts."""
 

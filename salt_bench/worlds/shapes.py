@@ -18,6 +18,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from salt_bench import record
 from salt_bench.rng import Draws
 from salt_bench.types import Prompt
 from salt_bench.worlds.base import changes
@@ -84,6 +85,10 @@ class ShapesWorld:
     name: ClassVar[str] = "shapes"
     margin: ClassVar[float] = 1.0  # objects never touch the border, so that the border is always scene
     splits: ClassVar[Mapping[str, tuple[int, int]]] = {"validation": (48, 80), "test": (192, 320)}  # prompts with 1, 2 objects
+
+    def __post_init__(self) -> None:
+        record.at_least(self, frames=1, height=22, width=22)  # two triangles side by side, their gap and the margins take 21.5
+        record.positive(self, "fps")
 
     def prompts(self, split: str) -> tuple[Prompt, ...]:
         splits = _splits()

@@ -41,6 +41,13 @@ class WanSpec:
     precondition: bool = True
     timeless: bool = record.added(False)
 
+    def __post_init__(self) -> None:
+        record.at_least(self, heads=1, layers=1, hidden=1, frequencies=2, waves=0)
+        if self.width < 2 or self.width % (2 * self.heads):
+            raise ValueError(f"heads have an even share of the width, got {self.heads} and {self.width}")
+        if min(self.patch) < 1:
+            raise ValueError(f"a patch has one latent or more along each axis, got {self.patch}")
+
     def build(self, latent: tuple[int, int, int, int], words: int, std: Tensor) -> Backbone:
         return Wan(self, latent, words, std)
 

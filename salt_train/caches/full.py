@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from salt_bench import record
 from salt_train.caches.base import CachePolicy
 
 
@@ -13,6 +14,10 @@ class Full(CachePolicy):
     many as come); beyond it the video cannot go on."""
 
     capacity: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        record.at_least(self, capacity=1)
 
     def kept(self, seen: int, new: int) -> tuple[int, ...]:
         if self.capacity is not None and seen + new > self.capacity:

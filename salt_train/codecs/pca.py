@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from salt_bench import record
 from salt_bench.worlds.base import World
 
 
@@ -26,6 +27,9 @@ class PCACodec:
     time: int = 2
     space: int = 4
     clips: int = 1024
+
+    def __post_init__(self) -> None:
+        record.at_least(self, channels=1, time=1, space=1, clips=1)
 
     def shape(self) -> tuple[int, int, int, int]:
         """(C, F, H, W) of a latent."""

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from salt_bench import record
 from salt_bench.types import Prompt
 from salt_train import published
 from salt_train.codecs.store import Store, key
@@ -34,6 +35,9 @@ class UMT5:
     source: str
     words: int = 4096
     tokens: int = 512
+
+    def __post_init__(self) -> None:
+        record.at_least(self, words=1, tokens=1)
 
 
 @dataclass(frozen=True, eq=False)

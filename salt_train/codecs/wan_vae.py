@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from salt_bench import record
 from salt_bench.errors import UserError
 from salt_train import published
 from salt_train.codecs.store import Store, key
@@ -32,6 +33,8 @@ class WanVAE:
     space: int = 8
 
     def __post_init__(self) -> None:
+        record.at_least(self, frames=1, height=1, width=1, channels=1, time=1, space=1)
+        record.positive(self, "fps")
         if self.frames % self.time != 1 or self.height % (2 * self.space) or self.width % (2 * self.space):
             raise ValueError(
                 f"Wan's clips have 4n + 1 frames and sides that 16 divides, got {self.frames} of {self.height}×{self.width}"

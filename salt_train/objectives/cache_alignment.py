@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from salt_train.flow import noised, shifted
+from salt_bench import record
+from salt_train.flow import check_clamp, check_grid, noised, shifted
 from salt_train.objectives.base import Objective, Step
 
 
@@ -32,6 +33,11 @@ class CacheAlignment(Objective):
     clamp: tuple[float, float] = (0.02, 0.98)
 
     def __post_init__(self) -> None:
+        record.at_least(self, margin=0, tap=0)
+        record.positive(self, "shift", "reach")
+        record.shares(self, "reach")
+        check_clamp(self.clamp)
+        check_grid(*(grid for pair in self.denser for grid in pair))
         if self.kind not in DISTANCES:
             raise ValueError(f"an alignment is one of {', '.join(DISTANCES)}, got {self.kind!r}")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from salt_train.flow import clean, move, noised
+from salt_train.flow import check_grid, clean, move, noised
 from salt_train.objectives.base import Objective, Step, guided_velocity
 from salt_train.rollout import level
 
@@ -25,6 +25,9 @@ class ConsistencyDistillation(Objective):
     weight: float = 1.0
     skip_last: bool = False
     coarse_time: bool = False
+
+    def __post_init__(self) -> None:
+        check_grid(self.path)
 
     def loss(self, step: Step, critic: nn.Module | None) -> Tensor:
         assert step.teacher is not None

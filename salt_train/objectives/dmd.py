@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from salt_bench import record
 from salt_train.backbones.base import Backbone
-from salt_train.flow import clean, noised, shifted
+from salt_train.flow import check_clamp, clean, noised, shifted
 from salt_train.notes import Note, each, look
 from salt_train.objectives.base import Objective, Step, guided_velocity
 
@@ -25,6 +26,10 @@ class DMD(Objective):
     guidance: float = 4.0
     shift: float = 5.0
     clamp: tuple[float, float] = (0.02, 0.98)
+
+    def __post_init__(self) -> None:
+        record.positive(self, "shift")
+        check_clamp(self.clamp)
 
     def sigma(self, step: Step) -> Tensor:
         return torch.as_tensor(shifted(step.uniform("score sigma"), self.shift)).clamp(*self.clamp)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from salt_bench import record
 from salt_train.backbones.wan import precondition
 from salt_train.flow import noised, shifted, stratified
 from salt_train.objectives.base import Objective, Step
@@ -22,6 +23,10 @@ class FlowMatching(Objective):
     weight: float = 1.0
     shift: float = 3.0
     dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        record.positive(self, "shift")
+        record.shares(self, "dropout")
 
     def loss(self, step: Step, critic: nn.Module | None) -> Tensor:
         strata = step.mine(stratified(step.batch, step.uniforms("sigma")))

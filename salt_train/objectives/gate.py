@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from salt_bench import record
 from salt_train.backbones.base import Backbone
 from salt_train.objectives.base import Objective, Step
 
@@ -19,6 +20,11 @@ class Gate(Objective):
     term: Objective
     points: tuple[int, ...] = ()
     start: int = 0
+
+    def __post_init__(self) -> None:
+        record.at_least(self, start=0)
+        if self.points and min(self.points) < 1:
+            raise ValueError(f"a rollout has one step or more, got {self.points}")
 
     @property
     def weight(self) -> float:  # type: ignore[override]

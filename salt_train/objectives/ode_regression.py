@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from salt_train.backbones.base import Causal
-from salt_train.flow import clean, move, per_frame
+from salt_train.flow import check_grid, clean, move, per_frame
 from salt_train.objectives.base import Objective, Step, guided_velocity
 from salt_train.rollout import level
 
@@ -27,6 +27,9 @@ class ODERegression(Objective):
     causal: bool = True
     guidance: float = 6.0
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_grid(self.path)
 
     def loss(self, step: Step, critic: nn.Module | None) -> Tensor:
         missing = sorted(set(step.grid) - set(self.path))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from salt_train.backbones.base import Backbone
-from salt_train.flow import Triplet, draw_triplet, move, noised
+from salt_train.flow import RULES, Triplet, check_grid, draw_triplet, move, noised
 from salt_train.objectives.base import Objective, Step
 from salt_train.rollout import level
 
@@ -38,6 +38,10 @@ class SelfConsistency(Objective):
     def __post_init__(self) -> None:
         if self.weighting not in WEIGHTINGS:
             raise ValueError(f"a weighting is one of {', '.join(WEIGHTINGS)}, got {self.weighting!r}")
+        if self.rule not in RULES:
+            raise ValueError(f"a triplet rule is one of {', '.join(RULES)}, got {self.rule!r}")
+        if self.own_grid is not None:
+            check_grid(self.own_grid)
         if self.detach not in DETACH:
             raise ValueError(f"detach is one of {', '.join(DETACH)}, got {self.detach!r}")
 

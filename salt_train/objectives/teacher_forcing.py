@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from salt_bench import record
 from salt_train.backbones.base import Backbone
 from salt_train.backbones.wan import precondition
 from salt_train.flow import bell, noised, per_frame, shifted, stratified, wide
@@ -30,6 +31,8 @@ class TeacherForcing(Objective):
     clean_past: bool = True
 
     def __post_init__(self) -> None:
+        record.positive(self, "shift")
+        record.shares(self, "dropout")
         if self.weighting not in WEIGHTINGS:
             raise ValueError(f"a weighting is one of {', '.join(WEIGHTINGS)}, got {self.weighting!r}")
 

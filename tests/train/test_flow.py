@@ -148,7 +148,7 @@ def test_extreme_draws_stay_inside() -> None:
 
 
 def test_errors_say_the_value_and_the_rule() -> None:
-    with pytest.raises(ValueError, match="a triplet rule is released, nearest or uniform, got 'nearst'"):
+    with pytest.raises(ValueError, match="a triplet rule is one of released, nearest, uniform, got 'nearst'"):
         triplets(FINE, 0, "nearst")
     for wrong in ((0.5, 0.5, 0.0), (0.5, 0.7, 0.0), (1.5, 0.7, 0.0), (0.9, 0.5, -0.1)):
         with pytest.raises(ValueError, match=r"a triplet falls, 1 ≥ start > middle > end ≥ 0, got ") as caught:

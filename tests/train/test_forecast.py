@@ -181,8 +181,8 @@ def test_several_gpus_share_a_video_where_nothing_else_helps() -> None:
 
 
 def test_amounts_of_memory() -> None:
-    assert [amount(text) for text in ("80GB", "40GiB", "1.5e9", "0.5tb")] == [80 * 10**9, 40 * 2**30, 15 * 10**8, 5 * 10**11]
-    for text in ("much", "80 parsecs"):
+    assert [amount(text) for text in ("80GB", "40GiB", "1.5e9B", "0.5tb")] == [80 * 10**9, 40 * 2**30, 15 * 10**8, 5 * 10**11]
+    for text in ("much", "80 parsecs", "80", "-3GB", "0GB", "nanGB", "infGB"):
         with pytest.raises(WrongUse, match="a number and a unit, as in 80GB"):
             amount(text)
     assert counts("1,8") == (1, 8)
