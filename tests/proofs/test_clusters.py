@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,7 @@ def test_a_ray_cluster_of_the_run_ends_with_it(tmp_path: Path, calm: bytes, sign
     assert table(plan) == calm
 
 
+@cache
 def slurm_answers() -> bool:
     if shutil.which("sinfo") is None:
         return False
