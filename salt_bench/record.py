@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON and back, and the fingerprint that names a run's folder."""
+"""Frozen dataclasses to JSON and back, what their fields may hold, and the fingerprint that names a run's folder."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import importlib
 import json
+import math
 from collections.abc import Mapping
 from functools import cache
 from types import UnionType
@@ -52,7 +53,7 @@ def load(data: Any) -> Any:
         values = {k: load(v) for k, v in data.items() if k != "type"}
         for name, value in values.items():
             if not fits(value, hint := _types(cls).get(name, Any)):
-                raise ValueError(f"`{name}` of {cls.__name__} is {said(hint)}, got {value!r}")
+                raise ValueError(f"`{name}` of {cls.__name__} is {in_words(hint)}, got {value!r}")
         return cls(**values)
     if isinstance(data, dict):
         return {k: load(v) for k, v in data.items()}
@@ -69,7 +70,8 @@ def _types(cls: type) -> dict[str, Any]:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether `value` is of the type `hint`, as records have them. A whole number is a float too, and a truth value is none."""
+    """Whether `value` is of the type `hint`, as records have them. A whole number is a float too, and numbers are
+    finite; a truth value is none."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return any(fits(value, part) for part in parts)
@@ -79,15 +81,15 @@ def fits(value: Any, hint: Any) -> bool:
         inside = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
         return len(inside) == len(value) and all(map(fits, value, inside))
     if hint in (int, float):
-        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+        return isinstance(value, (int, hint)) and not isinstance(value, bool) and -math.inf < value < math.inf
     kind = origin or hint
     if kind is frozenset:
         return isinstance(value, (tuple, frozenset))  # in JSON a set is a list
     return kind is Any or not isinstance(kind, type) or isinstance(value, kind)
 
 
-def said(hint: Any) -> str:
-    """A type in words: int | None."""
+def in_words(hint: Any) -> str:
+    """A type as an error names it: int | None."""
     return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("collections.abc.", "")
 
 

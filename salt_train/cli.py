@@ -237,9 +237,9 @@ def _recipe(context: typer.Context, word: str, settings: list[str]):  # type: ig
     from salt_train.recipe import read
 
     setup, layout = context.params["setup"], context.params["layout"]
-    needless = _given(context, "setup") and not layout
+    scaled = _given(context, "setup") and not layout
     if word.endswith(".json"):
-        if needless:
+        if scaled:
             raise WrongUse(f"--setup {setup} is the scale of a method; a recipe file says its own")
         if settings:
             raise WrongUse("--set changes a method's parameters; edit the recipe file instead")
@@ -253,8 +253,8 @@ def _recipe(context: typer.Context, word: str, settings: list[str]):  # type: ig
             raise WrongUse(f"--set {setting!r}: {word} takes {', '.join(f'{k}=…' for k in known) or 'no parameters'}")
         values[name] = _parsed(text)
         if not record.fits(values[name], hints[name]):
-            raise WrongUse(f"--set {setting}: {word} takes {name} as {record.said(hints[name])}")
-    if needless and "setup" not in known:
+            raise WrongUse(f"--set {setting}: {word} takes {name} as {record.in_words(hints[name])}")
+    if scaled and "setup" not in known:
         raise WrongUse(f"--setup {setup}: {word} has one scale only, the embedded world's; leave --setup out")
     if setup and "setup" in known:
         values.setdefault("setup", setup)  # --set may name it too

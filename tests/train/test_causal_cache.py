@@ -57,6 +57,16 @@ def test_a_leaky_past_has_the_values_of_the_clean_pass() -> None:
     assert not torch.allclose(*gradients, rtol=0.1)
 
 
+@pytest.mark.parametrize("past", ["attached", "leaky"])
+def test_every_chunk_gets_its_gradient_directly(past: str) -> None:
+    net, noise = network(), made("noise", 2, 4, 6, 4, 4)
+    found = rollout(net, noise, context(net), (1.0, 0.5), chunks=Chunks(2, Full(past=past)), grad=True)
+    last, keys = found.stops[-1], [piece.keys[0] for piece in found.stops[-1].cache.pieces]
+    assert [k.requires_grad for k in keys] == [True, True]
+    given = torch.autograd.grad(last.velocity.square().mean(), keys)
+    assert all(g.abs().max() > 0 for g in given)
+
+
 def overwritten(fresh: Piece, written: list[tuple[Tensor, Tensor]]) -> Piece:
     """What public code's buffers become: the pass that wrote them as autograd recorded it, their numbers replaced by those of
     `fresh` behind autograd's back."""

@@ -117,6 +117,7 @@ def test_methods_are_listed_for_wan_too(salt: Salt) -> None:
         (("run", "dmd", "--set", "points"), "--set 'points': dmd takes"),
         (("run", "dmd", "--set", "points=eight"), "--set points=eight: dmd takes points as int"),
         (("run", "dmd", "--set", "steps=2.5"), "--set steps=2.5: dmd takes steps as int | None"),
+        (("run", "sc_dmd", "--set", "weight=NaN"), "--set weight=NaN: sc_dmd takes weight as float"),
         (("run", "dmd", "--set", "points=0"), "dmd refuses --set points=0: "),
         (("run", "dmd", "--set", "steps=-4"), "dmd refuses --set steps=-4: `steps` is 0 or more, got -4"),
         (("run", "sc_dmd", "--set", "weighting=none"), "a weighting is one of released, "),
